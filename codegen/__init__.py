@@ -1,0 +1,1 @@
+"""Backends: graph -> plan (kernels, launches, buffers) -> one generated Python file."""

@@ -1,0 +1,79 @@
+"""Which kernel computes which operator: one table. Elementwise operators have a table of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from netdsl.codegen.numpy.calls import Call
+from netdsl.codegen.numpy.lowerings import conv, linear, norm, pool, reduce, shape
+from netdsl.codegen.numpy.lowerings.elementwise import JOINED, UNARY
+from netdsl.ir.fused import Fused
+from netdsl.ir.graph import Node
+from netdsl.ops.activation import LogSoftmax, PRelu, Softmax
+from netdsl.ops.base import Op
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.shape import (
+    Concat,
+    Crop,
+    Flatten,
+    Pad,
+    PixelShuffle,
+    Relayout,
+    Reshape,
+    Shuffle,
+    Slice,
+    Split,
+    Take,
+    Tokens,
+    Transpose,
+    Upsample,
+)
+
+Lowering = Callable[[Any, Node], Call | tuple[Call, ...]]
+
+LOWERINGS: dict[type[Op], Lowering] = {
+    Conv: conv.conv,
+    UpConv: conv.upconv,
+    Pool: pool.pool,
+    AdaptivePool: pool.adaptive_pool,
+    Unpool: pool.unpool,
+    Fc: linear.fc,
+    MatMul: linear.matmul,
+    BatchNorm: norm.batch_norm,
+    BatchNormScale: norm.batch_norm_scale,
+    LRN: norm.lrn,
+    LayerNorm: norm.layer_norm,
+    GroupNorm: norm.group_norm,
+    Softmax: norm.softmax,
+    LogSoftmax: norm.softmax,
+    Flatten: shape.same_elements,
+    Reshape: shape.same_elements,
+    Relayout: shape.same_elements,
+    Transpose: shape.transpose,
+    Tokens: shape.tokens,
+    Pad: shape.pad,
+    Crop: shape.crop,
+    Concat: shape.concat,
+    Split: shape.split,
+    Slice: shape.slice_axis,
+    Take: shape.take,
+    Upsample: shape.upsample,
+    Shuffle: shape.shuffle,
+    PixelShuffle: shape.pixel_shuffle,
+    Mean: reduce.reduction,
+    Sum: reduce.reduction,
+    Largest: reduce.reduction,
+    Smallest: reduce.reduction,
+}
+"""Operators that are calls of kernels."""
+
+LOWERED: frozenset[type[Op]] = frozenset((*LOWERINGS, *UNARY, *JOINED, PRelu, Fused))
+"""All operators that this backend computes."""
+
+UNSUPPORTED: dict[type[Op], str] = {}
+"""Operators that it does not, each with the reason."""

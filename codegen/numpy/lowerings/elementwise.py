@@ -1,0 +1,101 @@
+"""Elementwise operators: standing alone, or in the tail of the operator before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netdsl.codegen.numpy.calls import RESULT, Elementwise, Operand, Step
+from netdsl.codegen.numpy.storage import View, aligned, channel_step
+from netdsl.ir.graph import Value
+from netdsl.ops import activation, elementwise, noise
+from netdsl.ops.base import Op
+from netdsl.tensor import Layout
+
+X = Operand(0)
+
+SELU_ALPHA: float = 1.6732632423543772
+SELU_SCALE: float = 1.0507009873554805
+"""Klambauer et al. 2017 (arXiv:1706.02515)."""
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """What keeps a denominator from zero."""
+
+    eps: float
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """The negative side of an exponential linear unit, and the factor on both sides."""
+
+    alpha: float
+    scale: float
+
+
+def _unary(function: str, *arguments: float) -> Callable[[Any], tuple[Step, ...]]:
+    return lambda op: (Step(function, (X, *arguments)),)
+
+
+def _joined(function: str) -> Callable[[Any, int], tuple[Step, ...]]:
+    def steps(op: Any, count: int) -> tuple[Step, ...]:
+        start = Step(function, (X, Operand(1)))
+        return (start, *(Step(function, (RESULT, Operand(i))) for i in range(2, count)))
+
+    return steps
+
+
+UNARY: dict[type[Op], Callable[[Any], tuple[Step, ...]]] = {
+    activation.Relu: _unary("np.maximum", 0),
+    activation.Relu6: _unary("np.clip", 0, 6),
+    activation.LeakyRelu: lambda op: (Step("leaky_relu", (X, op.slope)),),
+    activation.Elu: lambda op: (Step("elu", (X,), Exponential(op.alpha, 1.0)),),
+    activation.Selu: lambda op: (Step("elu", (X,), Exponential(SELU_ALPHA, SELU_SCALE)),),
+    activation.Gelu: lambda op: (Step("gelu_tanh" if op.tanh else "gelu", (X,)),),
+    activation.Silu: _unary("silu"),
+    activation.HardSwish: _unary("hard_swish"),
+    activation.HardSigmoid: _unary("hard_sigmoid"),
+    activation.Sigmoid: _unary("sigmoid"),
+    activation.Tanh: _unary("np.tanh"),
+    activation.Softplus: _unary("np.logaddexp", 0),
+    activation.Abs: _unary("np.abs"),
+    activation.Exp: _unary("np.exp"),
+    activation.Log: _unary("np.log"),
+    activation.Sqrt: _unary("np.sqrt"),
+    activation.Clamp: lambda op: (Step("np.clip", (X, op.low, op.high)),),
+    elementwise.Scale: lambda op: (Step("np.multiply", (X, op.factor)),),
+    elementwise.Shift: lambda op: (Step("np.add", (X, op.amount)),),
+    noise.Dropout: _unary("np.positive"),
+    noise.DropPath: _unary("np.positive"),
+}
+"""Operators of one operand: their steps."""
+
+JOINED: dict[type[Op], Callable[[Any, int], tuple[Step, ...]]] = {
+    elementwise.Add: _joined("np.add"),
+    elementwise.Mul: _joined("np.multiply"),
+    elementwise.Maximum: _joined("np.maximum"),
+    elementwise.Minimum: _joined("np.minimum"),
+    elementwise.Sub: _joined("np.subtract"),
+    elementwise.Div: lambda op, count: (
+        (Step("divide", (X, Operand(1)), Epsilon(op.eps)) if op.eps else Step("np.divide", (X, Operand(1)))),
+    ),
+}
+"""Operators of several operands: their steps, given the number."""
+
+
+def steps_of(op: Op, inputs: tuple[Value, ...], rank: int, layout: Layout) -> Elementwise | None:
+    """An elementwise operator as steps on a result of this rank, seen in this order; None for any other operator.
+
+    `inputs` are the operands, then the weights.
+    """
+    views = tuple(aligned(value, rank, layout) for value in inputs)
+    if type(op) in UNARY:
+        return Elementwise(UNARY[type(op)](op), views)
+    if type(op) in JOINED:
+        return Elementwise(JOINED[type(op)](op, len(inputs)), views)
+    if isinstance(op, activation.PRelu):
+        slope = View(inputs[1]).then(channel_step(rank, layout) if inputs[1].type.size > 1 else "")
+        return Elementwise((Step("leaky_relu", (X, Operand(1))),), (views[0], slope), ("slope",))
+    return None

@@ -1,0 +1,391 @@
+"""From a graph to what is printed: every layer lowered, every value named, every buffer placed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import takewhile
+from typing import Any
+
+from netdsl.analysis.liveness import activation_bytes, live_ranges
+from netdsl.analysis.memory import plan_memory
+from netdsl.codegen.names import Names, comment
+from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
+from netdsl.codegen.numpy.lowerings import LOWERINGS
+from netdsl.codegen.numpy.lowerings.elementwise import steps_of
+from netdsl.codegen.numpy.prelude import extents, short, together
+from netdsl.codegen.numpy.printing import Expression, copy, keywords, statement
+from netdsl.codegen.numpy.program import Layer, Program, Recipe
+from netdsl.codegen.numpy.scope import Argument, Scope
+from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
+from netdsl.codegen.numpy.tails import Link, Tail, statements, step_statement, tail, tail_reads
+from netdsl.codegen.plan import Buffer, Kernel, Launch, Plan
+from netdsl.codegen.render import literal
+from netdsl.ir.fused import Fused
+from netdsl.ir.graph import Graph, Node, Value
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.linear import Fc
+from netdsl.ops.norm import BatchNormScale
+from netdsl.ops.shape import Reshape
+from netdsl.tensor import DType, Layout, TensorType
+
+ALIGNMENT = 64
+"""Buffers start at multiples of a cache line, which is also the widest vector register."""
+
+
+class Planner:
+    """Walks a graph once. `reserved` are the names that the module around uses itself."""
+
+    def __init__(self, graph: Graph, dtype: DType, reserved: tuple[str, ...]) -> None:
+        self._graph = graph
+        self._dtype = dtype
+        self._reserved = reserved
+        self._scope = Scope(graph, reserved)
+        self._settings: dict[tuple[str, ...], str] = {}
+        self._tails: dict[tuple[object, ...], Tail] = {}
+        self._recipes: dict[tuple[str, ...], Recipe] = {}
+        self._read_outside = {value for node in graph.nodes for value in node.inputs} | set(graph.outputs)
+        self._kernels: dict[str, None] = {}
+        self._scratch = 0
+        self._launches: list[Launch] = []
+
+    def run(self) -> Program:
+        """Lower everything, the prelude first. What it exports is known once the rest is lowered."""
+        graph, scope = self._graph, self._scope
+        scope.preparing = True
+        groups = [(group, self._prepared(group)) for group in together(graph.prelude)]
+        scope.preparing = False
+        before, self._launches = tuple(self._launches), []
+        forward = self._forward()
+        results = tuple(scope.text(aligned(value, value.type.rank, FIRST)) for value in graph.outputs)
+        buffers, arena = self._place()
+        used = tuple(dict.fromkeys((*self._kernels, *scope.packs)))
+        kernels = tuple(Kernel(name, f"{name}.py.j2") for name in used)
+        return Program(
+            Plan(graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches)),
+            tuple((name, value) for value, name in scope.inputs.items()),
+            tuple((name, items) for items, name in self._settings.items()),
+            tuple(self._allocation(buffer) for buffer in buffers),
+            self._scratch,
+            used,
+            tuple(self._recipes.values()),
+            tuple(self._tails.values()),
+            self._prepare(groups),
+            forward,
+            results,
+        )
+
+    def _forward(self) -> tuple[Layer, ...]:
+        """All layers; the first of each block says which that is."""
+        layers, before = [], ""
+        for node in self._graph.nodes:
+            layer, block = self._layer(node), node.name.rpartition(".")[0]
+            layers.append(layer if block != before else replace(layer, note=""))
+            before = block
+        return tuple(layers)
+
+    # Weights.
+
+    def _prepared(self, group: Sequence[Node]) -> Layer | Recipe:
+        """Nodes of the prelude that belong together: one alone, or a function that all groups like this share."""
+        if len(group) == 1:
+            return self._layer(group[0])
+        taken, made, given = self._interface(group)
+        launches = len(self._launches)
+        owners = _owners(taken)
+        places = tuple((owners.index(_owner(value)), value.name.rpartition(".")[2]) for value in taken)
+        body = self._body(group, {value: f"v{index}" for index, value in enumerate((*taken, *made))})
+        key = (*body, *map(str, places))
+        if key not in self._recipes:
+            called = re.findall(r"[A-Za-z_]\w*", " ".join(body))  # tails and windows of this network among them
+            names = Names((*self._reserved, "x", "weights", "pack", "packing", *called))
+            parts = [names.fresh(short(owner, 1)) for owner in owners]
+            named = {value: names.fresh(short(value.name, 2)) for value in taken}
+            named |= {value: names.fresh(short(value.name, 1)) for value in made}
+            folds = any(isinstance(node.op, BatchNormScale) for node in group)
+            name = self._scope.function("fold_norm" if folds else "rearrange")
+            del self._launches[launches:]  # they are recorded again
+            read = [f"{named[v]} = weights[{_key(parts[at], v)}]" for v, (at, _) in zip(taken, places, strict=True)]
+            body = self._body(group, named)
+            first, *others = (named[value] for value in given)
+            last = f"return {', '.join([f'pack({first}, **packing)', *others])}"
+            parameters = ("weights", *parts, "pack=np.asarray", "**packing")
+            self._recipes[key] = Recipe(name, parameters, (*read, *body, last))
+        return self._recipes[key]
+
+    def _interface(self, group: Sequence[Node]) -> tuple[list[Value], list[Value], list[Value]]:
+        """The weights that a group reads, what it makes, and what of that is read elsewhere."""
+        made = [value for node in group for value in node.outputs]
+        read = {value for node in group for value in node.inputs}
+        taken = [parameter.value for parameter in self._graph.parameters if parameter.value in read]
+        return taken, made, [value for value in made if value in self._read_outside]
+
+    def _body(self, group: Sequence[Node], names: dict[Value, str]) -> tuple[str, ...]:
+        """The statements of a group under given names."""
+        self._scope.renamed = names
+        lines = [line for node in group for line in self._layer(node).statements]
+        self._scope.renamed = {}
+        return tuple(lines)
+
+    def _prepare(self, groups: Sequence[tuple[Sequence[Node], Layer | Recipe]]) -> tuple[Layer, ...]:
+        """The body of `prepare`: each group with the exports of what it makes, then weights that nothing changes."""
+        scope = self._scope
+        layers = []
+        for group, prepared in groups:
+            taken, made, given = self._interface(group)
+            if isinstance(prepared, Layer):
+                layers.append(replace(prepared, statements=(*prepared.statements, *self._exports(made))))
+                continue
+            owners = [literal(owner) for owner in _owners(taken)]
+            bundle = scope.bundled(given)
+            if bundle is not None:  # all in one line
+                packing = [bundle.views[0].pack, *keywords(bundle.views[0].pack_spec)] if bundle.views[0].pack else []
+                layers.append(Layer("", (statement(bundle.name, prepared.name, ["weights", *owners, *packing]),)))
+                scope.done(bundle)
+                continue
+            # What is exported as it is made needs no name of its own.
+            direct = {v: e[0].name for v in given if len(e := scope.exports(v)) == 1 and not e[0].pack}
+            target = ", ".join(direct.get(value) or scope.local(value) for value in given)
+            call = statement(target, prepared.name, ["weights", *owners])
+            layers.append(Layer("", (call, *self._exports([value for value in given if value not in direct]))))
+        plain = self._exports([parameter.value for parameter in self._graph.parameters]) + scope.bundles()
+        return (*layers, Layer("As in the file, or only in another order.", plain)) if plain else tuple(layers)
+
+    def _exports(self, values: Sequence[Value]) -> tuple[str, ...]:
+        """The statements that hand weights to the forward pass."""
+        written = []
+        for value in values:
+            local = self._scope.local(value)
+            for export in self._scope.exports(value):
+                if export.pack:
+                    written.append(statement(export.name, export.pack, [local, *keywords(export.pack_spec)]))
+                else:
+                    written.append(copy(export.name, local))
+        return tuple(written)
+
+    # Memory.
+
+    def _place(self) -> tuple[tuple[Buffer, ...], int]:
+        """Buffers of all activations; inputs stay where the caller has them."""
+        ranges = [item for item in live_ranges(self._graph) if item.value not in self._scope.inputs]
+        sizes = [activation_bytes(item.value.type, self._dtype) for item in ranges]
+        wanted = [(r.value.name, size, r.first, r.last) for r, size in zip(ranges, sizes, strict=True)]
+        plan = plan_memory(wanted, alignment=ALIGNMENT)
+        buffers = tuple(
+            Buffer(r.value.name, r.value.type, plan.offsets[r.value.name], size)
+            for r, size in zip(ranges, sizes, strict=True)
+        )
+        return buffers, plan.bytes
+
+    def _allocation(self, buffer: Buffer) -> str:
+        rows = "n" if buffer.type.batch == 1 else f"{buffer.type.batch} * n"
+        arguments = [str(buffer.offset), rows, *map(str, stored_shape(buffer.type))]
+        if not buffer.type.dtype.is_float:
+            arguments.append(f"dtype=np.{buffer.type.dtype.label}")
+        return statement(f"self.{self._scope.buffer(buffer.name)}", "self._place", arguments, indent=8)
+
+    # Layers.
+
+    def _layer(self, node: Node) -> Layer:
+        """A node as statements: those of its anchor, then, where the anchor's kernel does not do it, its chain."""
+        place = _place_text(node)
+        note = ", ".join(filter(None, (comment(node.name.rpartition(".")[0]), place)))
+        anchor, rest = _unfused(node)
+        for value, weight in zip(anchor.weights, anchor.op.weights(_types(anchor)), strict=True):
+            self._scope.called.setdefault(value, f"{node.name}.{weight.name}")
+        result = anchor.outputs[0]
+        stored = layout_of(result.type)
+        operator = steps_of(anchor.op, anchor.inputs, result.type.rank, stored)
+        if operator is not None:
+            whole = Link(anchor.op.word, operator, (), anchor.inputs)
+            return Layer(note, tuple(self._elementwise(node, [whole, *_links(rest, node, anchor, stored)])))
+        lowered = LOWERINGS[type(anchor.op)](anchor.op, anchor)
+        written: list[str] = []
+        for call in lowered if isinstance(lowered, tuple) else (lowered,):
+            layout = FIRST if isinstance(anchor.op, Fc) else LAST
+            links = _links(rest, node, anchor, layout if call.tailed else stored)
+            written += self._call(node, anchor, call, links if call.tailed else [], layout)
+        if not call.tailed:
+            written += self._elementwise(node, links)
+        return Layer(note, tuple(written))
+
+    def _elementwise(self, node: Node, links: Sequence[Link]) -> list[str]:
+        """A chain that works on whole arrays, printed where it stands."""
+        result = node.outputs[0]
+        target = self._scope.text(View(result))
+        written = []
+        for link in links:
+            names: dict[int, Expression] = {i: self._scope.text(link.operator.inputs[i]) for i in link.others}
+            if self._scope.preparing and not link.carried:
+                written += self._made(result, target, link.operator.steps, names)
+            else:
+                written += statements(link, names, target)
+            self._use(*(step.function for step in link.operator.steps))
+            reads = tuple(link.operator.inputs[i] for i in link.others)
+            self._launch(node, link.word, reads, (View(result),))
+        return written
+
+    def _made(self, result: Value, target: str, steps: Sequence[Step], names: dict[int, Expression]) -> list[str]:
+        """An elementwise operator of the prelude, which has no buffers: NumPy's own functions make their results."""
+        if not result.type.rank:  # what NumPy makes of arrays of no axis are numbers, which nothing can be written into
+            lifted: dict[int, Expression] = {index: f"{name}[None]" for index, name in names.items()}
+            return [self._empty(result), *(step_statement(step, lifted, f"{target}[None]") for step in steps)]
+        start, *later = steps
+        if start.function.startswith("np."):
+            made = [step_statement(start, names, target, target=target)]
+        else:
+            made = [self._empty(result), step_statement(start, names, target)]
+        return made + [step_statement(step, names, target) for step in later]
+
+    def _empty(self, value: Value) -> str:
+        element = "DTYPE" if value.type.dtype.is_float else f"np.{value.type.dtype.label}"
+        return statement(self._scope.text(View(value)), "np.empty", [literal(stored_shape(value.type)), element])
+
+    def _call(self, node: Node, anchor: Node, call: Call, links: Sequence[Link], layout: Layout) -> list[str]:
+        """A call of a kernel, with the chain as its tail."""
+        scope, result = self._scope, anchor.outputs[0]
+        reads = tail_reads(links, result, call, layout)
+        function = self._tail(links) if links else ""
+        kernel = f"{call.function} + {function}" if function else call.function
+        self._launch(node, kernel, (*call.arguments, *reads), call.writes, call.spec, call.window)
+        if scope.preparing and isinstance(anchor.op, Reshape):
+            source = scope.text(aligned(anchor.inputs[0], anchor.inputs[0].type.rank, FIRST))
+            return [statement(scope.text(View(result)), f"{source}.reshape", extents(anchor.op.to))]
+        if call.returns:
+            arguments = [scope.argument(argument) for argument in call.arguments]
+            self._use(call.function)
+            return [statement(scope.text(View(result)), call.function, [*arguments, *keywords(call.spec)])]
+        made = [self._empty(view.value) for view in call.writes] if scope.preparing else []
+        self._use(call.function)
+        results = [scope.argument(view) for view in call.writes]
+        if call.tailed:
+            self._scratch = max(self._scratch, call.scratch)
+            crew = f"Crew({call.scratch})" if scope.preparing else "b"
+            operands = [crew, scope.argument(call.arguments[0]), results[0], function or "None"]
+            operands += self._constants(node, (*call.arguments[1:], *reads))
+            return [*made, statement("", call.function, [*operands, *self._keywords(call)])]
+        arguments = [scope.argument(argument) for argument in call.arguments]
+        if call.function == "np.copyto":
+            return [*made, statement("", call.function, [*results, *arguments])]
+        if len(results) == 1:
+            return [*made, statement("", call.function, [*arguments, f"out={results[0]}", *self._keywords(call)])]
+        return [*made, statement("", call.function, [*arguments, *results, *self._keywords(call)])]
+
+    def _constants(self, node: Node, read: Sequence[Argument]) -> list[Expression]:
+        """The weight of a layer and the operands of its tail; what of that is constant comes first, as one bundle."""
+        if self._scope.preparing:
+            return [self._scope.argument(item) for item in read]
+        views = [item for item in takewhile(self._scope.is_plain_weight, read) if isinstance(item, View)]
+        return [*self._scope.bundle(node.name, tuple(views)), *map(self._scope.argument, read[len(views) :])]
+
+    def _keywords(self, call: Call) -> list[str]:
+        """The keyword arguments of a kernel; a window is a constant, with the block where there is one."""
+        bound: list[Any] = [spec for spec in (call.window, call.spec) if hasattr(spec, "name")]
+        given = list(keywords(call.spec)) if call.spec not in bound else []
+        if not bound:
+            return given
+        items = tuple(f'"{x.name}": {literal(getattr(spec, x.name))}' for spec in bound for x in fields(spec))
+        if items not in self._settings:
+            self._settings[items] = self._scope.function("_".join(spec.name for spec in bound))
+        return [*given, f"**{self._settings[items]}"]
+
+    def _tail(self, links: Sequence[Link]) -> str:
+        """The name of the generated function for a chain; equal chains share one."""
+        self._use(*(step.function for link in links for step in link.operator.steps))
+        made = tail(links)
+        key = (made.parameters, made.body)
+        if key not in self._tails:
+            self._tails[key] = replace(made, name=self._scope.function(made.name))
+        return self._tails[key].name
+
+    def _use(self, *functions: str) -> None:
+        for function in functions:
+            if not function.startswith("np."):
+                self._kernels.setdefault(function)
+
+    def _launch(
+        self,
+        node: Node,
+        kernel: str,
+        reads: Sequence[object],
+        writes: Sequence[View],
+        spec: object = None,
+        window: Window | None = None,
+    ) -> None:
+        names = []
+        for read in reads:
+            for item in read if isinstance(read, tuple) else (read,):
+                view = item.view if isinstance(item, Broadcast) else item
+                if isinstance(view, View):
+                    names.append(view.value.name)
+        written = tuple(view.value.name for view in writes)
+        self._launches.append(
+            Launch(kernel, node.name, tuple(names), written, writes[0].value.type, (spec, window), _place_text(node))
+        )
+
+
+def _unfused(node: Node) -> tuple[Node, tuple[Node, ...]]:
+    """A fused node's anchor as a node of its own that makes the whole result, and the nodes of the body after it."""
+    if not isinstance(node.op, Fused):
+        return node, ()
+    body = node.op.body
+    outer = _outer(node)
+    anchor, *rest = body.nodes
+    inputs = tuple(outer[value] for value in anchor.inputs)
+    return replace(anchor, inputs=inputs, outputs=node.outputs, name=node.name), tuple(rest)
+
+
+def _outer(node: Node) -> dict[Value, Value]:
+    """What the inputs and parameters of a fused body are outside."""
+    assert isinstance(node.op, Fused)
+    inside = (*node.op.body.inputs, *(parameter.value for parameter in node.op.body.parameters))
+    return dict(zip(inside, node.inputs, strict=True))
+
+
+def _links(rest: Sequence[Node], node: Node, anchor: Node, layout: Layout) -> list[Link]:
+    """The operators on an anchor's result, seen in the order of `layout`; a bias is the first."""
+    result = anchor.outputs[0]
+    links = []
+    if isinstance(anchor.op, Conv | UpConv | Fc) and anchor.op.bias:
+        bias = anchor.inputs[2]
+        addition = Elementwise((Step("np.add", (Operand(0), Operand(1))),), (View(result), View(bias)), ("bias",))
+        links.append(Link("bias", addition, (0,), (result, bias)))
+    outer = _outer(node) if rest else {}
+    before = node.op.body.nodes[0].outputs[0] if isinstance(node.op, Fused) else None
+    for item in rest:
+        carried = tuple(index for index, value in enumerate(item.inputs) if value is before)
+        values = tuple(outer.get(value, result) for value in item.inputs)
+        operator = steps_of(item.op, values, result.type.rank, layout)
+        if operator is None:
+            raise AssertionError(f"{item.op.word} is not elementwise, but part of a tail")
+        links.append(Link(item.op.word, operator, carried, values))
+        before = item.outputs[0]
+    return links
+
+
+def _owner(value: Value) -> str:
+    return value.name.rpartition(".")[0] or value.name
+
+
+def _owners(values: Sequence[Value]) -> list[str]:
+    """The layers whose weights these are."""
+    return list(dict.fromkeys(map(_owner, values)))
+
+
+def _key(part: str, value: Value) -> str:
+    """The key of a weight, given the parameter that holds its layer's name."""
+    _, dot, last = value.name.rpartition(".")
+    return f'f"{{{part}}}.{last}"' if dot else part
+
+
+def _types(node: Node) -> tuple[TensorType, ...]:
+    return tuple(value.type for value in node.operands)
+
+
+def _place_text(node: Node) -> str:
+    """`file:line` of a layer, without folders; nothing for what a pass made."""
+    if node.span is None:
+        return ""
+    file = node.span.source.name.replace("\\", "/").rpartition("/")[2]
+    return comment(f"{file}:{node.span.line}")

@@ -1,0 +1,1 @@
+"""The Triton backend: generated kernels for NVIDIA GPUs."""

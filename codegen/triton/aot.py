@@ -1,0 +1,190 @@
+"""Compile all kernels of a generated module ahead of time, with no GPU: `python -m netdsl.codegen.triton.aot M.py`.
+
+The module runs on tensors without data, and its launches are written down instead of done; each distinct kernel is then
+compiled for the architectures asked for, and its registers, spills, shared memory and matrix instructions are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
+INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tma": "cp.async.bulk.tensor", "cp_async": "cp.async.c"}
+SHARED_LIMIT = {80: 166912, 86: 101376, 89: 101376, 90: 232448}
+"""Bytes of shared memory that one block may have, by architecture (CUDA programming guide, table of features)."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One kernel, compiled for one architecture. `stack` are bytes a thread keeps outside registers: spills."""
+
+    layers: tuple[str, ...]
+    kernel: str
+    arch: int
+    tile: str
+    registers: int
+    stack: int
+    shared: int
+    wgmma: int
+    mma: int
+    tma: int
+    cp_async: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One launch as it was asked for: the kernel, the element type of each tensor, its constants and options."""
+
+    layer: str
+    kernel: Any
+    signature: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, Any], ...]
+
+
+def load_module(path: str | Path) -> ModuleType:
+    """A generated module, by its file."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def launches(module: ModuleType, batch: int) -> tuple[Launched, ...]:
+    """What one pass over `batch` samples launches."""
+    torch: Any = import_module("torch")
+    found: list[Launched] = []
+
+    def write_down(layer: str, kernel: Any, programs: int, *arguments: Any, **given: Any) -> None:
+        names = [name for name in kernel.arg_names if name not in given]
+        kinds = {name: _kind(value) for name, value in zip(names, arguments, strict=True)}
+        options = {name: given[name] for name in OPTIONS if name in given}
+        constants = {name: value for name, value in given.items() if name not in OPTIONS}
+        found.append(Launched(layer, kernel, tuple(kinds.items()), tuple(constants.items()), tuple(options.items())))
+
+    device = torch.device("meta")
+    weights = {name: torch.empty(shape, device=device) for name, shape in module.WEIGHTS.items()}
+    model = module.Model(weights, device)
+    inputs = tuple(
+        torch.empty((batch * rows, *shape), dtype=dtype, device=device) for shape, rows, dtype in module.INPUTS.values()
+    )
+    results = module.empty_results(batch, device)
+    model._run(module.Workspace(batch, device), inputs, results, batch, write_down)
+    return tuple(found)
+
+
+def _kind(value: Any) -> str:
+    """Triton's name of an argument's type."""
+    if isinstance(value, int):
+        return "i32"
+    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64"}
+    return "*" + names[str(value.dtype).removeprefix("torch.")]
+
+
+def compile_launch(launched: Launched, arch: int, layers: Sequence[str] = ()) -> Compiled:
+    """The kernel of a launch for one architecture, compiled as the launch would: pointers are multiples of 16."""
+    triton: Any = import_module("triton")
+    backends: Any = import_module("triton.backends.compiler")
+    start = time.perf_counter()
+    constants = dict(launched.constants)
+    given = dict(launched.signature)
+    signature = {name: given.get(name, "constexpr") for name in launched.kernel.arg_names}
+    aligned = {
+        (index,): [["tt.divisibility", 16]] for index, kind in enumerate(signature.values()) if kind.startswith("*")
+    }
+    source = triton.compiler.ASTSource(launched.kernel, signature, constants, aligned)
+    options = {"enable_fp_fusion": True, **dict(launched.options)}
+    result = triton.compile(source, target=backends.GPUTarget("cuda", arch, 32), options=options)
+    registers, stack = resources(result.asm["cubin"])
+    counts = {name: result.asm["ptx"].count(text) for name, text in INSTRUCTIONS.items()}
+    blocks = [str(constants[name]) for name in ("BM", "BN", "BK", "BLOCK") if name in constants]
+    return Compiled(
+        tuple(layers) or (launched.layer,),
+        launched.kernel.__name__,
+        arch,
+        "x".join(blocks),
+        registers,
+        stack,
+        result.metadata.shared,
+        **counts,
+        seconds=round(time.perf_counter() - start, 2),
+    )
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """Registers a thread, and bytes of its stack frame, from the machine code."""
+    knobs: Any = import_module("triton.knobs")
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"REG:(\d+) STACK:(\d+)", text)
+    if not found:
+        raise ValueError(f"cuobjdump printed no resources: {text}")
+    return max(int(registers) for registers, _ in found), max(int(stack) for _, stack in found)
+
+
+def distinct(module: ModuleType, batches: Iterable[int]) -> list[tuple[Launched, tuple[str, ...]]]:
+    """The launches that need machine code of their own in passes over these batches, with the layers that share it."""
+    found: dict[tuple[object, ...], tuple[Launched, dict[str, None]]] = {}
+    for batch in batches:
+        for launched in launches(module, batch):
+            key = (launched.kernel.__name__, launched.signature, launched.constants, launched.options)
+            found.setdefault(key, (launched, {}))[1].setdefault(launched.layer)
+    return [(launched, tuple(layers)) for launched, layers in found.values()]
+
+
+def sweep(module: ModuleType, archs: Iterable[int], batches: Iterable[int]) -> Iterator[Compiled]:
+    """Every distinct kernel of passes over these batches, for every architecture."""
+    kernels = distinct(module, batches)
+    for arch in archs:
+        for launched, layers in kernels:
+            yield compile_launch(launched, arch, layers)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Exit status 1 if a kernel spills, or wants more shared memory than there is."""
+    parser = argparse.ArgumentParser(prog="netdsl.codegen.triton.aot", description=__doc__)
+    parser.add_argument("module", help="a module that netdsl compile --backend triton wrote")
+    parser.add_argument("--arch", type=int, nargs="+", default=[90], help="such as 80 89 90")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="samples, which decide about tiles")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    columns = ("arch", "registers", "stack", "shared", "wgmma", "mma", "tma")
+    bad = count = 0
+    if not options.json:
+        print(*columns, " kernel, tile, layers")
+    for item in sweep(load_module(options.module), options.arch, options.batch):
+        count += 1
+        bad += item.stack > 0 or item.shared > SHARED_LIMIT.get(item.arch, min(SHARED_LIMIT.values()))
+        if options.json:
+            print(json.dumps(asdict(item)), flush=True)
+            continue
+        more = f" and {len(item.layers) - 1} more" if len(item.layers) > 1 else ""
+        numbers = [f"{getattr(item, name):>{len(name)}}" for name in columns]
+        print(*numbers, f" {item.kernel} {item.tile}  {item.layers[0]}{more}", flush=True)
+    spent = time.perf_counter() - start
+    print(f"{count} kernels, {bad} with spills or too much shared memory, {spent:.1f} s", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""The Triton backend: a graph as one Python module that needs torch, triton and safetensors, and no netdsl."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from pathlib import PurePath
+from typing import NamedTuple
+
+from netdsl import codes
+from netdsl.codegen.artifact import Artifact, header, portable
+from netdsl.codegen.names import comment
+from netdsl.codegen.plan import Kernel, legend
+from netdsl.codegen.render import SHARED, environment
+from netdsl.codegen.triton.expressions import HELPERS
+from netdsl.codegen.triton.kernels import BodyText, Call
+from netdsl.codegen.triton.lowerings.pointwise import copy
+from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
+from netdsl.codegen.triton.planner import Planner
+from netdsl.codegen.triton.program import Printer, Program, Result, constants, wrapped
+from netdsl.codegen.triton.site import site
+from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
+from netdsl.diagnostics import Diagnostic, Label, NetError
+from netdsl.ir.fused import Fused
+from netdsl.ir.graph import Graph, Node, Value
+from netdsl.ops.noise import Dropout
+from netdsl.passes.manager import Observer, run_passes
+from netdsl.passes.pipeline import CHANNELS_LAST
+from netdsl.tensor import DType, Layout, TensorType, shape_text
+
+PACKAGE = "netdsl.codegen.triton"
+DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
+TILE_COLUMN = "tile: rows x columns x depth of the blocks of a matrix product, for few rows first, then for more."
+STORED = {DType.TF32: "float32"}
+"""PyTorch's name of the element type in memory, where it is another than ours."""
+
+
+def compile_graph(
+    graph: Graph,
+    dtype: DType = DType.FLOAT32,
+    source_name: str = "net.net",
+    init_command: str = "",
+    observe: Observer | None = None,
+    tiling: Tiling | None = None,
+) -> Artifact:
+    """One module that computes `graph` in float32, tf32, float16 or bfloat16, accumulating in float32.
+
+    `source_name` is the `.net` file's name, for comments; `init_command` makes weights, for the message where there are
+    none (by default `netdsl init` with that name). `observe` sees every stage; `tiling` chooses blocks. Raises NetError
+    (E0703, E0704). Needs neither torch nor triton.
+    """
+    _check(graph, dtype)
+    optimized, remarks = run_passes(graph, CHANNELS_LAST, observe)
+    program = _lower(optimized, dtype, tiling or DefaultTiling())
+    init = portable(init_command) or f"netdsl init {PurePath(source_name).name} --net {graph.name} -o FILE"
+    source = _render(optimized, program, dtype, source_name, init)
+    return Artifact(graph.name, "triton", source, str(program.plan), tuple(map(str, remarks)))
+
+
+def _check(graph: Graph, dtype: DType) -> None:
+    """Refuse what this backend cannot do, all of it at once."""
+    found = []
+    if dtype not in DTYPES:
+        listed = ", ".join(known.label for known in DTYPES)
+        message = f"the triton backend computes in {listed}, not in {dtype.label}"
+        help = "compile with --backend numpy for float64" if dtype is DType.FLOAT64 else None
+        found.append(Diagnostic(codes.UNSUPPORTED_DTYPE, message, help=help))
+    for node in graph.walk():
+        ops = [inner.op for inner in node.op.body.nodes] if isinstance(node.op, Fused) else [node.op]
+        for op in ops:
+            if type(op) not in LOWERINGS:
+                message = f"the triton backend has no {op.word}: {UNSUPPORTED.get(type(op), 'nobody has written it')}"
+                label = Label(node.span) if node.span else None
+                found.append(Diagnostic(codes.UNSUPPORTED_OPERATOR, message, label, frame=node.frame))
+    if found:
+        raise NetError(found)
+
+
+def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
+    at_load, at_run = constants(graph)
+    known = {parameter.value for parameter in graph.parameters}
+    known.update(value for node in at_load for value in node.outputs)
+    planner = Planner(graph, dtype, tiling, frozenset(known), reserved_names())
+    for node in (*at_run, *graph.nodes):
+        whole = site(node)
+        LOWERINGS[type(whole.op)](planner, whole)
+    made = {value for step in planner.steps for value in step.writes}
+    results: dict[Value, Result] = {}
+    for name, value in graph.results:
+        source = planner.source(value)
+        if source not in made or source in results:
+            source = _copied(planner, name, value)
+        results[source] = Result(name, source, value.type)
+    return Printer(planner, at_load, tuple(results.values())).run()
+
+
+def _copied(planner: Planner, name: str, value: Value) -> Value:
+    """A result that is an input, a weight, or another result as well: a tensor of its own."""
+    result = Value(f"{name}.result", value.type._replace(layout=Layout.CHANNELS_FIRST))
+    node = Node(Dropout(), (value,), (result,), name)
+    copy(planner, site(node), value, result)
+    return result
+
+
+class Signature(NamedTuple):
+    """An input or output as printed; `stored` is the expression of a tensor in its order of storage."""
+
+    name: str
+    identifier: str
+    shape: tuple[int, ...]
+    rows: int
+    element: str
+    stored: str
+
+
+def _signature(name: str, identifier: str, type: TensorType) -> Signature:
+    element = "DTYPE" if type.dtype.is_float else f"torch.{type.dtype.label}"
+    last = ".movedim(1, -1)" if type.layout is Layout.CHANNELS_LAST else ""
+    return Signature(name, identifier, type.shape, type.batch, element, f"{identifier}{last}.contiguous()")
+
+
+def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init: str) -> str:
+    kernels = [_kernel_text(kernel) for kernel in program.plan.kernels]
+    usual = next(iter(Counter(tiles for _, tiles in program.tiles).most_common(1)), (None, 0))[0]
+    return (
+        environment(PACKAGE)
+        .get_template("module.py.j2")
+        .render(
+            header=header(graph.name, source_name, "triton", dtype),
+            title=f"{comment(graph.name)} on an NVIDIA GPU.",
+            table=_table(program),
+            legend=legend(program.plan.launches) + [TILE_COLUMN] * bool(program.tiles),
+            program=program,
+            usual=usual,
+            tiles=[(layer, tiles) for layer, tiles in program.tiles if tiles != usual],
+            kernels=kernels,
+            helpers=_helpers("\n".join(kernels)),
+            dtype=STORED.get(dtype, dtype.label),
+            inputs=[_signature(value.name, name, value.type) for name, value in program.inputs],
+            outputs=[_signature(result.name, name, result.type) for name, result in program.results],
+            weights=[(parameter.value.name, parameter.value.type.shape) for parameter in graph.parameters],
+            names=tuple(name for name, _ in program.inputs),
+            targets=", ".join(f"y.{name}" for name, _ in program.results) + ("," if len(program.results) == 1 else ""),
+            images=any(value.type.rank == 3 and value.type.shape[0] in (1, 3) for value in graph.inputs),
+            kinds=("F64", "F32", "F16", "BF16"),
+            init=init,
+        )
+    )
+
+
+def _kernel_text(kernel: Kernel) -> str:
+    template = environment(PACKAGE).get_template(f"{kernel.template}.py.j2")
+    body = getattr(kernel.spec, "body", BodyText())
+    pointers = wrapped(body.parameters)
+    return template.render(name=kernel.name, spec=kernel.spec, tail_pointers=pointers).rstrip("\n")
+
+
+def _helpers(text: str) -> set[str]:
+    """The helper functions that kernels call, and those that these call."""
+    used = {name for name in HELPERS if re.search(rf"(?<![\w.]){name}[(,]", text) or f", {name})" in text}
+    return used | {"maximum", "minimum"} if "clamp" in used else used
+
+
+@cache
+def reserved_names() -> tuple[str, ...]:
+    """Every identifier at the top of the module's own templates, and what they import."""
+    names = {*HELPERS}
+    for part in ("module", "model", "script", *SHARED):
+        loader = environment(PACKAGE).loader
+        assert loader is not None
+        text = loader.get_source(environment(PACKAGE), f"{part}.py.j2")[0]
+        names.update(re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE))
+        names.update(re.findall(r"^(\w+) = ", text, re.MULTILINE))
+        for line in re.findall(r"^ *(?:import|from [\w.]+ import) (.*)", text, re.MULTILINE):
+            names.update(re.findall(r"\w+", line))
+    return tuple(sorted({*names, "a", "batch", "run", "t", "w", "x", "y"}))
+
+
+def _table(program: Program) -> list[str]:
+    """The plan for readers: layer, kernel, result and tile, in columns."""
+    rows = [("layer", "kernel", "result", "tile")]
+    for launch in program.plan.launches:
+        call = launch.spec
+        assert isinstance(call, Call)
+        tiles = dict.fromkeys(f"{tile.m}x{tile.n}x{tile.k}" for _, tile in call.tiles)
+        rows.append((comment(launch.layer), launch.kernel, shape_text(launch.type.shape), " ".join(tiles)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        "  ".join(f"{text:{width}}" for text, width in zip(row, (*widths, 0), strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,163 @@
+"""What fills the templates: for each, a frozen dataclass with everything that is decided before it is printed.
+
+Two kernels with equal specifications are one function. Extents are no part of the kernels that many layers share: those
+take them as constants of the launch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BodyText:
+    """Statements on a tile: the pointers they read, the lines, and the variable to be stored."""
+
+    parameters: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    result: str = "acc"
+    helpers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConvKernel:
+    """`conv_implicit_gemm.py.j2`. `element` is the cast of what is multiplied, `precision` that of `tl.dot`.
+
+    packed  a step of the depth spans kernel positions and channels together, for few input channels.
+    """
+
+    bias: bool
+    packed: bool
+    precision: str
+    element: str
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class GemmKernel:
+    """`gemm.py.j2`. `batched`: a product for each z; `x_z`, `w_z` then begin the offsets of its matrices."""
+
+    bias: bool
+    batched: bool
+    x_z: str
+    w_z: str
+    precision: str
+    element: str
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class DepthwiseKernel:
+    """`depthwise.py.j2`."""
+
+    bias: bool
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class PoolKernel:
+    """`pool.py.j2`. `counts_padding`: padding counts in the mean; any element beats `start` and `other`."""
+
+    title: str
+    function: str
+    adaptive: bool
+    indices: bool
+    counts_padding: bool
+    start: str
+    other: str
+    combine: str
+    better: str
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class PointwiseKernel:
+    """`pointwise.py.j2`. `target` is the offset at which element `i` is stored."""
+
+    title: str
+    target: str
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class UnpoolKernel:
+    """`unpool.py.j2`. `at` is where the index of element `i` stands, `target` where the element goes."""
+
+    title: str
+    at: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ReduceKernel:
+    """`reduce.py.j2`. `x_row`, `x_step` and `y_row` are offsets; `depth` elements become one."""
+
+    title: str
+    function: str
+    depth: int
+    start: str
+    combine: str
+    x_row: str
+    x_step: str
+    y_row: str
+    body: BodyText
+
+
+@dataclass(frozen=True)
+class SoftmaxKernel:
+    """`softmax.py.j2`. `whole`: a row fits one tile."""
+
+    title: str
+    log: bool
+    whole: bool
+    depth: int
+    x_row: str
+    x_step: str
+    y_row: str
+    y_step: str
+
+
+@dataclass(frozen=True)
+class NormalizeKernel:
+    """`normalize.py.j2`. `channel` is the element of weight and bias that belongs to each element of a tile."""
+
+    title: str
+    affine: bool
+    whole: bool
+    depth: int
+    eps: float
+    channel: str
+    channel_mask: str
+    x_row: str
+    x_step: str
+    y_row: str
+    y_step: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of a matrix kernel: `m` rows by `n` columns, `k` deep at a step."""
+
+    m: int
+    n: int
+    k: int
+    warps: int = 4
+    stages: int = 3
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a launch passes besides the values it reads and writes (`plan.Launch`).
+
+    programs   how many programs run: an expression in `batch` and, with tiles, `t`.
+    count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
+    constants  constants of the kernel.
+    tiles      for each least number of rows, the tile to take; empty for kernels whose blocks are constants.
+    widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
+    """
+
+    programs: str
+    count: str
+    constants: tuple[tuple[str, int], ...] = ()
+    tiles: tuple[tuple[int, Tile], ...] = ()
+    widest: int = 0

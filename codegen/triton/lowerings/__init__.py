@@ -1,0 +1,1 @@
+"""Lowerings by family: each takes a site and adds launches to the planner. `LOWERINGS` is in `table.py`."""

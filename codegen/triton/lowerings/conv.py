@@ -1,0 +1,200 @@
+"""Convolution and transposed convolution: implicit matrix products; depthwise and 1x1 have kernels of their own."""
+
+from __future__ import annotations
+
+from math import gcd, prod
+from typing import NamedTuple
+
+from netdsl.codegen.triton.kernels import Call, ConvKernel, DepthwiseKernel
+from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width, product
+from netdsl.codegen.triton.lowerings.spatial import (
+    Map,
+    blocks,
+    feature_map,
+    pixel_place,
+    pixel_row_place,
+    sides,
+    times,
+    two,
+)
+from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
+from netdsl.codegen.triton.site import Site
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.tensor import TensorType
+
+PACKED_BELOW = 16
+"""Input channels of a group below which a step spans kernel positions too: a product is 16 deep at least."""
+
+
+class Windows(NamedTuple):
+    """Windows over a map: what one launch of the implicit product computes.
+
+    The result's rows and columns are `out` of them, `steps` apart and starting at `first` in the whole result; the
+    windows start `pad` before the input, which may be negative.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    dilation: tuple[int, int]
+    out: tuple[int, int]
+    steps: tuple[int, int] = (1, 1)
+    first: tuple[int, int] = (0, 0)
+
+
+def conv(planner: Planner, site: Site) -> None:
+    """A product of pixels x channels by the fitting kernel."""
+    op = site.op
+    assert isinstance(op, Conv)
+    x, y = feature_map(site.operands[0].type), feature_map(site.result.type)
+    top, left, _, _ = sides(op.padding)
+    windows = Windows(two(op.kernel, 1), two(op.stride, 1), (top, left), two(op.dilation, 1), (y.h, y.w))
+    if x.c == op.groups > 1:
+        _depthwise(planner, site, x, y, windows)
+    elif (
+        op.groups == 1
+        and prod(op.kernel) == prod(op.stride) == 1
+        and not any(op.padding)
+        and _is_matrix(site.operands[0].type)
+        and _is_matrix(site.result.type)
+    ):
+        weight = Packed(site.weights[0], "matrix({})")
+        place = pixel_row_place(site.result.type, y.h * y.w, y.w)
+        product(planner, site, weight, y.h * y.w, x.c, op.out, place)
+    else:
+        spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
+        weight = Packed(site.weights[0], f"matrix({spread}.permute(0, 2, 3, 1))")
+        _implicit(planner, site, weight, x, y, windows, op.groups)
+
+
+def upconv(planner: Planner, site: Site) -> None:
+    """One ordinary convolution for each place that an output can have between the strides: each sees its own taps.
+
+    Output i takes the tap k of input j where i + pad = s j + d k. For i = first + s q the taps are k = k0, k0 + t,
+    k0 + 2 t, ... with t = s / gcd(s, d), and j = q + (first + pad - d k0) / s - (d t / s) m for the m-th of them.
+    """
+    op = site.op
+    assert isinstance(op, UpConv)
+    x, y = feature_map(site.operands[0].type), feature_map(site.result.type)
+    top, left, _, _ = sides(op.padding)
+    kernel, stride, dilation = two(op.kernel, 1), two(op.stride, 1), two(op.dilation, 1)
+    extents, pad = (y.h, y.w), (top, left)
+    for i in range(min(stride[0], y.h)):
+        for j in range(min(stride[1], y.w)):
+            taps = [
+                _taps(first, k, s, d, p)
+                for first, k, s, d, p in zip((i, j), kernel, stride, dilation, pad, strict=True)
+            ]
+            out = tuple(-(-(n - first) // s) for n, first, s in zip(extents, (i, j), stride, strict=True))
+            windows = Windows(
+                kernel=(taps[0].number, taps[1].number),
+                stride=(1, 1),
+                pad=(-taps[0].start, -taps[1].start),
+                dilation=(taps[0].step, taps[1].step),
+                out=(out[0], out[1]),
+                steps=stride,
+                first=(i, j),
+            )
+            cut = ", ".join(f"{tap.first}:{tap.first + tap.every * tap.number}:{tap.every}" for tap in taps)
+            spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
+            form = f"{spread}[:, :, {cut}].unflatten(0, ({op.groups}, -1)).permute(0, 2, 3, 4, 1).flatten(0, 1)"
+            weight = Packed(site.weights[0], f"matrix({form})", "" if stride == (1, 1) else f"{i}_{j}")
+            _implicit(planner, site, weight, x, y, windows, op.groups)
+
+
+class _Taps(NamedTuple):
+    """Taps `first`, `first + every`, ... of a kernel. They see input `start + q`, then `step` further each."""
+
+    first: int
+    every: int
+    number: int
+    start: int
+    step: int
+
+
+def _taps(first: int, kernel: int, stride: int, dilation: int, pad: int) -> _Taps:
+    every = stride // gcd(stride, dilation)
+    for k in range(min(every, kernel)):
+        if (first + pad - dilation * k) % stride == 0:
+            number = -(-(kernel - k) // every)
+            return _Taps(k, every, number, (first + pad - dilation * k) // stride, -(dilation * every // stride))
+    return _Taps(0, 1, 0, 0, 0)
+
+
+def _is_matrix(type: TensorType) -> bool:
+    """Whether a map is a matrix of pixels x channels as it lies."""
+    m = feature_map(type)
+    return (m.c == 1 or m.sc == 1) and (m.w == 1 or m.sw == m.c) and (m.h == 1 or m.sh == m.w * m.c)
+
+
+def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, windows: Windows, groups: int) -> None:
+    depth, columns = x.c // groups, y.c // groups
+    kernel, stride, out = windows.kernel, windows.stride, windows.out
+    place = pixel_place(
+        site.result.type,
+        row="n",
+        height=_spread("oh", windows.steps[0], windows.first[0]),
+        width=_spread("ow", windows.steps[1], windows.first[1]),
+        channel="channel",
+        columns="column_ok",
+        offset="offset",
+    )
+    bias, spec_bias = _bias(planner, site)
+    body = planner.body(place, TAKEN)
+    packed = depth < PACKED_BELOW
+    spec = ConvKernel(spec_bias, packed, planner.precision, planner.element, site.finish(body, "acc"))
+    taps = kernel[0] * kernel[1]
+    tiles = planner.tiling.matrix(columns, depth * taps if packed else depth, planner.dtype, len(body.parameters))
+    constants = {
+        "C": depth, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,
+        "OC": columns, "OH": out[0], "OW": out[1], "YN": y.sn, "YC": y.sc,
+        "YH": y.sh * windows.steps[0], "YW": y.sw * windows.steps[1],
+        "Y0": y.sh * windows.first[0] + y.sw * windows.first[1],
+        "KH": kernel[0], "KW": kernel[1], "SH": stride[0], "SW": stride[1], "PH": windows.pad[0], "PW": windows.pad[1],
+        "DH": windows.dilation[0], "DW": windows.dilation[1], "WK": matrix_width(taps * depth), "GROUPS": groups,
+    }  # fmt: skip
+    rows = out[0] * out[1]
+    programs = f'cdiv({times(rows, site.result.type)}, t["BM"]) * cdiv({columns}, t["BN"])'
+    call = Call(
+        programs if groups == 1 else f"{programs} * {groups}",
+        times(rows, site.result.type),
+        tuple(constants.items()),
+        tiles,
+    )
+    stem = kernel_stem("conv", "packed" if packed else "", *site.words[1:])
+    reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
+    planner.launch(site, "conv_implicit_gemm", stem, spec, reads, call)
+
+
+def _depthwise(planner: Planner, site: Site, x: Map, y: Map, windows: Windows) -> None:
+    place = pixel_place(
+        site.result.type, row="n", height="oh", width="ow", channel="channel", columns="channel_ok", offset="offset"
+    )
+    bias, spec_bias = _bias(planner, site)
+    body = planner.body(place, TAKEN)
+    spec = DepthwiseKernel(spec_bias, site.finish(body, "acc"))
+    weight = Packed(site.weights[0], "cast({}.flatten(1).t())")
+    m, n = planner.tiling.pixels(y.c)
+    constants = {
+        "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,
+        "OC": y.c, "OH": y.h, "OW": y.w, "YN": y.sn, "YC": y.sc, "YH": y.sh, "YW": y.sw,
+        "KH": windows.kernel[0], "KW": windows.kernel[1], "SH": windows.stride[0], "SW": windows.stride[1],
+        "PH": windows.pad[0], "PW": windows.pad[1], "DH": windows.dilation[0], "DW": windows.dilation[1],
+        "MULTIPLIER": y.c // x.c, "BM": m, "BN": n,
+    }  # fmt: skip
+    rows = times(y.h * y.w, site.result.type)
+    call = Call(blocks(rows, m, y.c, n), rows, tuple(constants.items()))
+    reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
+    planner.launch(site, "depthwise", kernel_stem("depthwise", *site.words[1:]), spec, reads, call)
+
+
+def _bias(planner: Planner, site: Site) -> tuple[tuple[Argument, ...], bool]:
+    given = tuple(planner.read(value) for value in site.weights[1:])
+    return given, bool(given)
+
+
+def _spread(name: str, step: int, first: int) -> str:
+    """The place in the whole result of element `name` of every `step`-th from `first`."""
+    if step == 1:
+        return name
+    return f"({name} * {step} + {first})" if first else f"({name} * {step})"

@@ -1,0 +1,109 @@
+"""Matrix products: fully connected layers, products of activations; 1x1 convolutions come here too."""
+
+from __future__ import annotations
+
+from math import prod
+
+from netdsl.codegen.triton.index import atom, decompose
+from netdsl.codegen.triton.kernels import Call, GemmKernel
+from netdsl.codegen.triton.lowerings.spatial import COLUMN, ROW, Tiled, times
+from netdsl.codegen.triton.place import Coordinate, Place
+from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
+from netdsl.codegen.triton.site import Site
+from netdsl.ops.linear import Fc, MatMul
+from netdsl.tensor import TensorType
+
+TAKEN = ("x", "w", "bias", "y", "rows")
+
+
+def fc(planner: Planner, site: Site) -> None:
+    """y = x w^T + bias over the last axis; all axes before it are rows."""
+    op = site.op
+    assert isinstance(op, Fc)
+    type = site.operands[0].type
+    lead = type.shape[:-1]
+    place = _matrix_place(site.result.type, decompose("row", lead, lead=True))
+    weight = Packed(site.weights[0], "matrix({})")
+    product(planner, site, weight, prod(lead), type.shape[-1], op.out, place)
+
+
+def product(planner: Planner, site: Site, weight: Packed, rows: int, depth: int, columns: int, place: Place) -> None:
+    """`rows` x `depth` per sample times a weight matrix, with bias and tail."""
+    bias = tuple(planner.read(value) for value in site.weights[1:])
+    body = planner.body(place, TAKEN)
+    spec = GemmKernel(bool(bias), False, "", "", planner.precision, planner.element, site.finish(body, "acc"))
+    constants = {"N": columns, "K": depth, "XM": depth, "XK": 1, "WN": matrix_width(depth), "WK": 1, "YM": columns}
+    count = times(rows, site.result.type)
+    call = Call(
+        f'cdiv({count}, t["BM"]) * cdiv({columns}, t["BN"])',
+        count,
+        tuple(constants.items()),
+        planner.tiling.matrix(columns, depth, planner.dtype, len(body.parameters)),
+    )
+    reads: tuple[Argument, ...] = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
+    planner.launch(site, "gemm", kernel_stem("gemm", *site.words[1:]), spec, reads, call)
+
+
+def matmul(planner: Planner, site: Site) -> None:
+    """One product for each sample and each index of the axes before the matrices."""
+    op = site.op
+    assert isinstance(op, MatMul)
+    a, b = (value.type for value in site.operands)
+    result = site.result.type
+    *lead, m, n = result.shape
+    depth = a.shape[-2] if op.transpose_a else a.shape[-1]
+    place = _matrix_place(result, [*decompose("z", lead, lead=True), "row"])
+    body = planner.body(place, TAKEN)
+    products = prod(lead)
+    spec = GemmKernel(
+        False,
+        True,
+        _matrix_offset(a, products, "XZ"),
+        _matrix_offset(b, products, "WZ"),
+        planner.precision,
+        planner.element,
+        site.finish(body, "acc"),
+    )
+    constants = {
+        "XZ": m * depth, "WZ": n * depth, "YZ": m * n, "M": m, "N": n, "K": depth,
+        "XM": 1 if op.transpose_a else depth, "XK": m if op.transpose_a else 1,
+        "WN": depth if op.transpose_b else 1, "WK": 1 if op.transpose_b else n, "YM": n,
+    }  # fmt: skip
+    call = Call(
+        f'{times(products, result)} * cdiv({m}, t["BM"]) * cdiv({n}, t["BN"])',
+        times(products * m, result),
+        tuple(constants.items()),
+        planner.tiling.matrix(n, depth, planner.dtype, len(body.parameters)),
+    )
+    matrices = tuple(
+        Packed(value, "cast({})") if value in planner.constants else value
+        for value in map(planner.source, site.operands)
+    )
+    reads = (*matrices, *map(planner.read, body.parameters))
+    planner.launch(site, "gemm", kernel_stem("matmul", *site.words[1:]), spec, reads, call)
+
+
+def matrix_width(depth: int) -> int:
+    """Elements of a row of a weight matrix, as `matrix` in the generated module pads it: a multiple of 16."""
+    return max(-(-depth // 16) * 16, 16)
+
+
+def _matrix_offset(operand: TensorType, products: int, stride: str) -> str:
+    """Offset of an operand's matrix in product z, as the beginning of a sum."""
+    if operand.batch:
+        return f"z * {stride} + "
+    return f"z % {products} * {stride} + " if products > 1 else ""
+
+
+def _matrix_place(type: TensorType, lead: list[str]) -> Place:
+    """A tile of rows and columns; `lead` gives the sample and the axes before the last, from `row` and `z`."""
+    sample, *others = lead
+    if "row" in sample:
+        sample = f"{atom(sample)}.to(tl.int64)"
+    coordinates = [
+        Coordinate(f"{atom(text)}[:, None]", ROW) if "row" in text else Coordinate(text, "")
+        for text in (sample, *others)
+    ]
+    axes = (*coordinates[1:], Coordinate("column[None, :]", COLUMN))
+    masks = {ROW: "row_ok[:, None]", COLUMN: "column_ok[None, :]"}
+    return Tiled(type, coordinates[0], axes, "offset", masks)

@@ -1,0 +1,60 @@
+"""Which lowering each operator has, written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netdsl.codegen.triton.expressions import EXPRESSIONS
+from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce
+from netdsl.codegen.triton.planner import Planner
+from netdsl.codegen.triton.site import Site
+from netdsl.ops import shape
+from netdsl.ops.activation import LogSoftmax, Softmax
+from netdsl.ops.base import Op
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.noise import Dropout, DropPath
+from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
+from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+
+Lowering = Callable[[Planner, Site], None]
+
+LOWERINGS: dict[type[Op], Lowering] = {
+    **dict.fromkeys(EXPRESSIONS, pointwise.elementwise),
+    Conv: conv.conv,
+    UpConv: conv.upconv,
+    Fc: gemm.fc,
+    MatMul: gemm.matmul,
+    Pool: pool.pool,
+    AdaptivePool: pool.adaptive_pool,
+    Unpool: pool.unpool,
+    LRN: lrn.lrn,
+    LayerNorm: reduce.layer_norm,
+    GroupNorm: reduce.group_norm,
+    Softmax: reduce.softmax,
+    LogSoftmax: reduce.softmax,
+    Mean: reduce.reduce,
+    Sum: reduce.reduce,
+    Largest: reduce.reduce,
+    Smallest: reduce.reduce,
+    Dropout: movement.identity,
+    DropPath: movement.identity,
+    shape.Flatten: movement.reshape,
+    shape.Reshape: movement.reshape,
+    shape.Transpose: movement.transpose,
+    shape.Tokens: movement.tokens,
+    shape.Pad: movement.pad,
+    shape.Crop: movement.crop,
+    shape.Concat: movement.concat,
+    shape.Split: movement.split,
+    shape.Slice: movement.slice_axis,
+    shape.Take: movement.take,
+    shape.Upsample: movement.upsample,
+    shape.Shuffle: movement.shuffle,
+    shape.PixelShuffle: movement.pixel_shuffle,
+    shape.Relayout: movement.relayout,
+}
+
+UNSUPPORTED: dict[type[Op], str] = {}
+"""Operators that this backend lacks, each with the reason."""

@@ -1,0 +1,129 @@
+"""Collects kernels, launches and prepared weights while the nodes of a graph are lowered one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from netdsl.codegen.names import Names, identifier
+from netdsl.codegen.plan import Kernel, Launch
+from netdsl.codegen.triton.index import storage_axes
+from netdsl.codegen.triton.kernels import Call
+from netdsl.codegen.triton.place import Body, Place
+from netdsl.codegen.triton.site import Site
+from netdsl.codegen.triton.tiling import Tiling
+from netdsl.ir.graph import Graph, Value
+from netdsl.tensor import DType
+
+ELEMENT = {DType.FLOAT16: "float16", DType.BFLOAT16: "bfloat16"}
+"""Triton's and PyTorch's names of the element types that are not float32."""
+
+
+class Packed(NamedTuple):
+    """A weight as a kernel reads it. `form` is a PyTorch expression of the tensor `{}`; `suffix` tells forms apart."""
+
+    value: Value
+    form: str
+    suffix: str = ""
+
+
+Argument = Value | Packed
+
+
+@dataclass(frozen=True)
+class Step:
+    """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes."""
+
+    launch: Launch
+    reads: tuple[Argument, ...]
+    writes: tuple[Value, ...]
+
+
+@dataclass
+class Planner:
+    """The state of one lowering. `constants` are the values that exist once weights are loaded."""
+
+    graph: Graph
+    dtype: DType
+    tiling: Tiling
+    constants: frozenset[Value]
+    reserved: tuple[str, ...] = ()
+    kernels: dict[tuple[str, object], Kernel] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    aliases: dict[Value, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names = Names(self.reserved)
+
+    @property
+    def half(self) -> bool:
+        """Whether activations are stored in 16 bits, and so widened before any arithmetic."""
+        return self.dtype in ELEMENT
+
+    @property
+    def precision(self) -> str:
+        """`input_precision` of a matrix product."""
+        return "tf32" if self.dtype is DType.TF32 else "ieee"
+
+    @property
+    def element(self) -> str:
+        """The cast of a tile that enters a matrix product."""
+        return f".to(tl.{ELEMENT[self.dtype]})" if self.half else ""
+
+    def body(self, place: Place, taken: Sequence[str] = ()) -> Body:
+        """An empty body of a kernel whose own names are `taken`."""
+        return Body(place, self.half, _taken=set(taken))
+
+    def read(self, value: Value) -> Argument:
+        """A value as an argument: activations as they are, weights in float32 and in their order of storage."""
+        value = self.source(value)
+        if value not in self.constants:
+            return value
+        axes = storage_axes(value.type)
+        return Packed(value, "{}" if axes == tuple(range(value.type.rank)) else "{}.movedim(0, -1)")
+
+    def source(self, value: Value) -> Value:
+        """The value whose storage this one shares."""
+        while value in self.aliases:
+            value = self.aliases[value]
+        return value
+
+    def kernel(self, template: str, stem: str, spec: object) -> str:
+        """The name of the kernel with this specification."""
+        key = (template, spec)
+        if key not in self.kernels:
+            name = self._names(_unique(stem, len(self.kernels)))
+            self.kernels[key] = Kernel(name, template, spec)
+        return self.kernels[key].name
+
+    def launch(
+        self,
+        site: Site,
+        template: str,
+        stem: str,
+        spec: object,
+        reads: Sequence[Argument],
+        call: Call,
+        writes: Sequence[Value] | None = None,
+    ) -> None:
+        """Add one launch. Its kernel's parameters are `reads`, then `writes`: all results unless said otherwise."""
+        made = tuple(writes if writes is not None else site.results)
+        kernel = self.kernel(template, stem, spec)
+        names = tuple(read.value.name if isinstance(read, Packed) else read.name for read in reads)
+        node = site.node
+        place = (
+            f"{node.span.source.name.replace(chr(92), '/').rpartition('/')[2]}:{node.span.line}" if node.span else ""
+        )
+        launch = Launch(kernel, node.name, names, tuple(v.name for v in made), made[0].type, call, place)
+        self.steps.append(Step(launch, tuple(reads), made))
+
+
+def _unique(stem: str, number: int) -> str:
+    """An address that `Names` has not seen, and that mangles to `stem`."""
+    return stem + "." * (number + 1)
+
+
+def kernel_stem(*parts: str) -> str:
+    """The name of a kernel from its parts: `conv3x3_add_relu`."""
+    return identifier("_".join(part for part in parts if part))

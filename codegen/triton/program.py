@@ -1,0 +1,259 @@
+"""From launches to what is printed: every value gets a place and a name, every launch its statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import TextWrapper
+from typing import NamedTuple
+
+from netdsl.analysis.liveness import activation_bytes
+from netdsl.analysis.memory import plan_memory
+from netdsl.codegen.names import Names, comment
+from netdsl.codegen.plan import Buffer, Launch, Plan
+from netdsl.codegen.render import literal
+from netdsl.codegen.triton.expressions import constant_expression
+from netdsl.codegen.triton.index import storage_axes
+from netdsl.codegen.triton.kernels import Call, Tile
+from netdsl.codegen.triton.planner import Packed, Planner
+from netdsl.ir.graph import Graph, Node, Value
+from netdsl.tensor import TensorType, shape_text
+
+ALIGNMENT = 128
+"""Buffers start at multiples of this many bytes, for any batch: whole cache lines, and what wide loads ask for."""
+WIDTH = 112
+MOST_ROWS = 2**31 - 2**16
+"""Rows that a kernel can count in 32 bits, with its last block."""
+
+
+class Place(NamedTuple):
+    """A buffer as printed; `element` is the rest of the call of `place`."""
+
+    name: str
+    offset: int
+    size: int
+    element: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One launch as printed: a comment and its lines."""
+
+    note: str
+    lines: tuple[str, ...]
+
+
+class Result(NamedTuple):
+    """A result of the network: the value whose storage it is, and the type that it has as a result."""
+
+    name: str
+    source: Value
+    type: TensorType
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything that the module's template prints besides kernels; `plan` says the same as data."""
+
+    plan: Plan
+    arena: int
+    max_batch: int
+    has_rows: bool
+    tiles: tuple[tuple[str, tuple[tuple[int, tuple[int, ...]], ...]], ...]
+    prepare: tuple[str, ...]
+    uses_matrix: bool
+    uses_cast: bool
+    buffers: tuple[Place, ...]
+    steps: tuple[Statement, ...]
+    inputs: tuple[tuple[str, Value], ...]
+    results: tuple[tuple[str, Result], ...]
+
+
+def constants(graph: Graph) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """The prelude's nodes that PyTorch computes when weights are loaded, and those that need kernels.
+
+    The second run with every pass: nothing that only a network's own `param` would need is worth a second mechanism.
+    """
+    ready = {parameter.value for parameter in graph.parameters}
+    at_load, at_run = [], []
+    for node in graph.prelude:
+        if ready.issuperset(node.inputs) and constant_expression(node.op, ["x"] * len(node.inputs)) is not None:
+            at_load.append(node)
+            ready.update(node.outputs)
+        else:
+            at_run.append(node)
+    return tuple(at_load), tuple(at_run)
+
+
+class Printer:
+    """Gives names and places to what a planner has collected."""
+
+    def __init__(self, planner: Planner, at_load: Sequence[Node], results: Sequence[Result]) -> None:
+        self.planner = planner
+        self.at_load = at_load
+        self.graph = planner.graph
+        self._buffers = Names()
+        # Inputs are parameters of methods in `model.py.j2`, which have variables of their own.
+        self._inputs = Names((*planner.reserved, "given", "inputs", "own", "results", "self", "workspace"))
+        self._results = Names()
+        self._weights = Names()
+        self._locals = Names(("cast", "matrix", "p", "torch", "w"))
+        self._packs: dict[Packed, str] = {}
+        self._texts: dict[Value, str] = {value: f"x.{self._inputs(value.name)}" for value in self.graph.inputs}
+        self.results = tuple((self._results(result.name), result) for result in results)
+        for attribute, result in self.results:
+            self._texts[result.source] = f"y.{attribute}"
+
+    def run(self) -> Program:
+        """Everything placed and worded."""
+        ranges = self._ranges()
+        buffers, arena = self._place(ranges)
+        steps, tiles, most = [], [], 1
+        keys: set[str] = set()
+        for step in self.planner.steps:
+            call = step.launch.spec
+            assert isinstance(call, Call)
+            key = _unique(step.launch.layer, keys)
+            if call.tiles:
+                tiles.append((key, tuple((least, _numbers(tile)) for least, tile in call.tiles)))
+            if not call.widest:
+                most = max(most, _rows(call.count))
+            lines = self._statement(step.launch, key, call, step.reads, step.writes)
+            steps.append(Statement(_note(step.launch), lines))
+        types = [*(value.type for value in self.graph.inputs), *(result.type for _, result in self.results)]
+        prepare = self._prepare()
+        text = "\n".join(prepare)
+        plan = Plan(
+            self.graph.name,
+            "triton",
+            self.planner.dtype,
+            arena,
+            buffers,
+            tuple(self.planner.kernels.values()),
+            (),
+            tuple(step.launch for step in self.planner.steps),
+        )
+        return Program(
+            plan,
+            arena,
+            MOST_ROWS // most,
+            any(type.batch != 1 for type in types),
+            tuple(tiles),
+            prepare,
+            "matrix(" in text,
+            "cast(" in text or "matrix(" in text,
+            tuple(self._printed(buffer) for buffer in buffers),
+            tuple(steps),
+            tuple((self._inputs(value.name), value) for value in self.graph.inputs),
+            self.results,
+        )
+
+    # Memory.
+
+    def _ranges(self) -> dict[Value, tuple[int, int]]:
+        """First and last step of everything that needs a place in the arena."""
+        ranges: dict[Value, tuple[int, int]] = {}
+        for number, step in enumerate(self.planner.steps):
+            for value in (*step.writes, *(read for read in step.reads if isinstance(read, Value))):
+                if value not in self._texts:
+                    first, _ = ranges.get(value, (number, number))
+                    ranges[value] = (first, number)
+        return ranges
+
+    def _place(self, ranges: dict[Value, tuple[int, int]]) -> tuple[tuple[Buffer, ...], int]:
+        names = {value: self._buffers(value.name) for value in ranges}
+        sizes = {value: activation_bytes(value.type, self.planner.dtype) for value in ranges}
+        # A multiple of the alignment per sample: then every batch is aligned.
+        plan = plan_memory(((names[v], sizes[v], first, last) for v, (first, last) in ranges.items()), ALIGNMENT)
+        for value, name in names.items():
+            self._texts[value] = f"a.{name}"
+        return tuple(Buffer(names[v], v.type, plan.offsets[names[v]], sizes[v]) for v in ranges), plan.bytes
+
+    def _printed(self, buffer: Buffer) -> Place:
+        element = "" if buffer.type.dtype.is_float else f", torch.{buffer.type.dtype.label}"
+        order = " channels last" if storage_axes(buffer.type) != tuple(range(buffer.type.rank)) else ""
+        return Place(buffer.name, buffer.offset, buffer.size, element, f"{shape_text(buffer.type.shape)}{order}")
+
+    # Launches.
+
+    def _statement(
+        self, launch: Launch, key: str, call: Call, reads: Sequence[object], writes: Sequence[Value]
+    ) -> tuple[str, ...]:
+        arguments = [literal(key), launch.kernel, call.programs]
+        arguments += [self._argument(read) for read in reads]
+        arguments += [self._texts[value] for value in writes]
+        arguments.append(call.count)
+        arguments += [f"{name}={value}" for name, value in call.constants]
+        lines = []
+        if call.tiles:
+            lines.append(f"t = tile({literal(key)}, {call.count})")
+            arguments.append("**t")
+        if call.widest:
+            arguments.append(f"WIDE={call.widest} * batch >= 2**31")
+        return (*lines, "run(", *(f"    {line}" for line in wrapped(arguments)), ")")
+
+    def _argument(self, read: object) -> str:
+        if isinstance(read, Value):
+            return self._texts[read]
+        assert isinstance(read, Packed)
+        if read not in self._packs:
+            self._packs[read] = self._weights(f"{read.value.name}.{read.suffix}" + "." * len(self._packs))
+        return f"w.{self._packs[read]}"
+
+    # Weights.
+
+    def _prepare(self) -> tuple[str, ...]:
+        """Statements that make `w` from the tensors of the file."""
+        texts = {p.value: f"p[{literal(p.value.name)}]" for p in self.graph.parameters}
+        lines = []
+        for node in self.at_load:
+            form = constant_expression(node.op, [texts[value] for value in node.inputs])
+            (value,) = node.outputs
+            texts[value] = self._locals(value.name)
+            lines.append(f"{texts[value]} = {form}")
+        for pack, name in self._packs.items():
+            form = pack.form.format(texts[pack.value])
+            tight = form if form.startswith(("cast(", "matrix(")) else f"{form}.contiguous()"
+            lines.append(f"w.{name} = {tight}")
+        return tuple(line for text in lines for line in _broken(text))
+
+
+def _broken(text: str) -> list[str]:
+    """A statement, after its `=` on a line of its own where it is long."""
+    if len(text) <= WIDTH:
+        return [text]
+    target, _, form = text.partition(" = ")
+    return [f"{target} = (", f"    {form}", ")"]
+
+
+def wrapped(arguments: Sequence[str]) -> list[str]:
+    """Arguments, a comma after each, in lines of at most WIDTH characters, none of them broken."""
+    wrapper = TextWrapper(WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    held = " ".join(argument.replace(" ", "\0") + "," for argument in arguments)
+    return [line.replace("\0", " ") for line in wrapper.wrap(held)]
+
+
+def _numbers(tile: Tile) -> tuple[int, ...]:
+    return (tile.m, tile.n, tile.k, tile.warps, tile.stages)
+
+
+def _unique(layer: str, known: set[str]) -> str:
+    """The key of a launch: its layer, with a number where the layer has several."""
+    count, key = 1, layer
+    while key in known:
+        count += 1
+        key = f"{layer} #{count}"
+    known.add(key)
+    return key
+
+
+def _rows(count: str) -> int:
+    """The rows of one sample in a count."""
+    head, _, tail = count.partition(" * ")
+    return int(head) if tail == "batch" else 1
+
+
+def _note(launch: Launch) -> str:
+    place = f", {comment(launch.place)}" if launch.place else ""
+    return f"{comment(launch.layer)}: {shape_text(launch.type.shape)}{place}"

@@ -1,0 +1,37 @@
+"""`netdsl init`: freshly initialised weights."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from netdsl import codes, driver, files
+from netdsl.cli import common
+from netdsl.diagnostics import Report
+from netdsl.files import refuse
+
+
+def main(arguments: list[str]) -> int:
+    """Write weights that are the same for the same seed, on every machine."""
+    parser = common.Parser("init", "Write freshly initialised weights: the same for the same seed, on every machine.")
+    parser.add_file()
+    parser.add_argument("-o", dest="output", required=True, metavar="W.safetensors")
+    parser.add_argument("--seed", default="0", metavar="N", help="a whole number (0)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file, trained weights too")
+    options = parser.parse(arguments)
+    return common.run(options, lambda report: _init(options, report))
+
+
+def _init(options: argparse.Namespace, report: Report) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", options.seed):
+        raise refuse(codes.BAD_OPTION, f"--seed: {options.seed[:50]} is no whole number")
+    request = common.request_of(options)
+    graph = driver.build(request, report)
+    files.check_free(options.output, ours=files.never, force=options.force, otherwise=files.MAYBE_TRAINED)
+    from netdsl import weights
+
+    tensors = weights.initialise(graph, int(options.seed), request.limits)
+    weights.write(options.output, tensors, force=options.force)
+    count = sum(tensor.size for tensor in tensors.values())
+    common.say(f"wrote {options.output} (net {graph.name}, {len(tensors)} tensors, {count:,} elements)")
+    return common.DONE

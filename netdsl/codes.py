@@ -1,0 +1,107 @@
+"""The catalogue of diagnostics: one constant a code. The page of each is `netdsl/pages/<code>.md`."""
+
+from __future__ import annotations
+
+from netdsl.diagnostics import Code
+
+# E01: text and syntax.
+SYNTAX = Code("E0101")
+NOT_TEXT = Code("E0102")
+STRANGE_CHARACTER = Code("E0103")
+BAD_NUMBER = Code("E0104")
+BAD_STRING = Code("E0105")
+UNCLOSED = Code("E0106")
+POSITIONAL_START = Code("E0107")
+LOPSIDED_MINUS = Code("E0108")
+ATTRIBUTES_APART = Code("E0109")
+MISPLACED_ARROW = Code("E0110")
+MISPLACED_PART = Code("E0111")
+MISSING_BRACE = Code("E0112")
+NEEDLESS_COMMA = Code("E0113")
+EQUALS_SIGN = Code("E0114")
+BRANCHES = Code("E0115")
+NOT_A_NAME = Code("E0116")
+NO_STEP = Code("E0117")
+INCOMPLETE = Code("E0118")
+
+# E02: names and arguments.
+UNKNOWN_WORD = Code("E0201")
+UNKNOWN_NAME = Code("E0202")
+NAME_SET_TWICE = Code("E0203")
+BAD_ARGUMENT = Code("E0204")
+MISSING_ARGUMENT = Code("E0205")
+UNKNOWN_ATTRIBUTE = Code("E0206")
+BAD_OPERANDS = Code("E0207")
+DROPPED_RESULT = Code("E0208")
+WEIGHT_NAME_TWICE = Code("E0209")
+RESERVED_NAME = Code("E0210")
+WRONG_PLACE = Code("E0211")
+
+# E03: shapes.
+OPERAND_SHAPE = Code("E0301")
+SKIP_SHAPES = Code("E0302")
+JOIN_SHAPES = Code("E0303")
+SHAPE_CHECK = Code("E0304")
+
+# E04: expansion and values.
+BAD_VALUE = Code("E0401")
+ASSERTION = Code("E0402")
+RECURSION = Code("E0403")
+NO_VALUE = Code("E0404")
+
+# E05: weights.
+MISSING_WEIGHT = Code("E0501")
+EXTRA_WEIGHT = Code("E0502")
+WEIGHT_SHAPE = Code("E0503")
+WEIGHT_DTYPE = Code("E0504")
+WEIGHT_FILE = Code("E0505")
+LAYERS_DO_NOT_MATCH = Code("E0506")
+AMBIGUOUS_LAYERS = Code("E0507")
+
+# E06: files, inputs, and what a command line names.
+CANNOT_READ = Code("E0601")
+CANNOT_WRITE = Code("E0602")
+MISSING_INPUT = Code("E0603")
+EXTRA_INPUT = Code("E0604")
+INPUT_SHAPE = Code("E0605")
+INPUT_DTYPE = Code("E0606")
+IMAGE_FILE = Code("E0607")
+WOULD_OVERWRITE = Code("E0610")
+WHICH_NET = Code("E0611")
+NO_NET = Code("E0612")
+UNKNOWN_PARAMETER = Code("E0613")
+UNKNOWN_INPUT = Code("E0614")
+BAD_OPTION = Code("E0615")
+USE_NOT_FOUND = Code("E0616")
+USE_OUTSIDE = Code("E0617")
+
+# E07: backends.
+UNKNOWN_BACKEND = Code("E0701")
+MISSING_EXTRA = Code("E0702")
+UNSUPPORTED_DTYPE = Code("E0703")
+UNSUPPORTED_OPERATOR = Code("E0704")
+
+# E09: stated limits.
+FILE_TOO_LARGE = Code("E0901")
+NAME_TOO_LONG = Code("E0902")
+NESTING_TOO_DEEP = Code("E0903")
+TOO_MANY_LAYERS = Code("E0904")
+TENSOR_TOO_LARGE = Code("E0905")
+WEIGHT_HEADER_TOO_LARGE = Code("E0906")
+WEIGHTS_TOO_LARGE = Code("E0907")
+TOO_MANY_ITERATIONS = Code("E0908")
+LIST_TOO_LONG = Code("E0909")
+NUMBER_TOO_LARGE = Code("E0910")
+RANK_TOO_HIGH = Code("E0911")
+TOO_MUCH_MEMORY = Code("E0912")
+TOO_MANY_FILES = Code("E0913")
+
+# W0: legal, but probably not meant.
+WINDOW_DOES_NOT_FIT = Code("W0001")
+EVEN_KERNEL_SAME = Code("W0002")
+NAME_NEVER_USED = Code("W0003")
+HIDES_BUILTIN = Code("W0004")
+BIAS_BEFORE_NORM = Code("W0005")
+LINEAR_AFTER_LINEAR = Code("W0006")
+BRANCHES_SHIFTED = Code("W0007")
+FC_ON_MAP = Code("W0008")

@@ -1,0 +1,66 @@
+"""What every operator means: one family a file. `ALL` is written by hand; every list of operators comes from it."""
+
+from __future__ import annotations
+
+from netdsl.ops.activation import (
+    Abs,
+    Clamp,
+    Elu,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Log,
+    LogSoftmax,
+    PRelu,
+    Relu,
+    Relu6,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Sqrt,
+    Tanh,
+)
+from netdsl.ops.base import Op
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Scale, Shift, Sub
+from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.noise import Dropout, DropPath
+from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.shape import (
+    Concat,
+    Crop,
+    Flatten,
+    Pad,
+    PixelShuffle,
+    Relayout,
+    Reshape,
+    Shuffle,
+    Slice,
+    Split,
+    Take,
+    Tokens,
+    Transpose,
+    Upsample,
+)
+
+ALL: tuple[type[Op], ...] = (
+    *(Conv, UpConv, Fc, MatMul),
+    *(Pool, AdaptivePool, Unpool),
+    *(BatchNorm, BatchNormScale, LRN, LayerNorm, GroupNorm),
+    *(Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, HardSwish, HardSigmoid, Sigmoid, Tanh, Softplus),
+    *(Abs, Exp, Log, Sqrt, Clamp, Softmax, LogSoftmax),
+    *(Dropout, DropPath),
+    *(Add, Mul, Sub, Div, Maximum, Minimum, Scale, Shift),
+    *(Mean, Sum, Largest, Smallest),
+    *(Flatten, Reshape, Transpose, Tokens, Pad, Crop, Concat, Split, Slice, Take),
+    *(Upsample, Shuffle, PixelShuffle, Relayout),
+)
+"""Every operator but `fused`, which holds a graph and so lives in `netdsl.ir`."""
+
+BY_WORD: dict[str, type[Op]] = {op.word: op for op in ALL}

@@ -1,0 +1,130 @@
+"""Runs a graph node by node. `REFERENCE` says which function is which operator, written by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from netdsl.ir.fused import Fused
+from netdsl.ir.graph import Graph, Node, Value
+from netdsl.ops import activation as activation_ops
+from netdsl.ops import elementwise as elementwise_ops
+from netdsl.ops import reduce as reduce_ops
+from netdsl.ops import shape as shape_ops
+from netdsl.ops.base import Op, Types
+from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.noise import Dropout, DropPath
+from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.reference import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.reference.windows import Array
+
+Arrays = tuple[Array, ...]
+
+REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
+    Conv: conv.conv,
+    UpConv: conv.upconv,
+    Pool: pool.pool,
+    AdaptivePool: pool.adaptive_pool,
+    Unpool: pool.unpool,
+    Fc: linear.fc,
+    MatMul: linear.matmul,
+    BatchNorm: norm.batch_norm,
+    BatchNormScale: norm.batch_norm_scale,
+    LRN: norm.lrn,
+    LayerNorm: norm.layer_norm,
+    GroupNorm: norm.group_norm,
+    activation_ops.Relu: activation.relu,
+    activation_ops.Relu6: activation.relu6,
+    activation_ops.LeakyRelu: activation.leaky_relu,
+    activation_ops.PRelu: activation.prelu,
+    activation_ops.Elu: activation.elu,
+    activation_ops.Selu: activation.selu,
+    activation_ops.Gelu: activation.gelu,
+    activation_ops.Silu: activation.silu,
+    activation_ops.HardSwish: activation.hardswish,
+    activation_ops.HardSigmoid: activation.hardsigmoid,
+    activation_ops.Sigmoid: activation.sigmoid,
+    activation_ops.Tanh: activation.tanh,
+    activation_ops.Softplus: activation.softplus,
+    activation_ops.Abs: activation.absolute,
+    activation_ops.Exp: activation.exp,
+    activation_ops.Log: activation.log,
+    activation_ops.Sqrt: activation.square_root,
+    activation_ops.Softmax: activation.softmax,
+    activation_ops.LogSoftmax: activation.log_softmax,
+    activation_ops.Clamp: activation.clamp,
+    Dropout: noise.identity,
+    DropPath: noise.identity,
+    elementwise_ops.Add: elementwise.add,
+    elementwise_ops.Mul: elementwise.mul,
+    elementwise_ops.Sub: elementwise.sub,
+    elementwise_ops.Div: elementwise.div,
+    elementwise_ops.Maximum: elementwise.maximum,
+    elementwise_ops.Minimum: elementwise.minimum,
+    elementwise_ops.Scale: elementwise.scale,
+    elementwise_ops.Shift: elementwise.shift,
+    shape_ops.Flatten: shape.flatten,
+    shape_ops.Reshape: shape.reshape,
+    shape_ops.Transpose: shape.transpose,
+    shape_ops.Tokens: shape.tokens,
+    shape_ops.Pad: shape.pad,
+    shape_ops.Crop: shape.crop,
+    shape_ops.Concat: shape.concat,
+    shape_ops.Split: shape.split,
+    shape_ops.Slice: shape.slice_axis,
+    shape_ops.Take: shape.take,
+    shape_ops.Upsample: shape.upsample,
+    shape_ops.Shuffle: shape.shuffle,
+    shape_ops.PixelShuffle: shape.pixel_shuffle,
+    shape_ops.Relayout: shape.relayout,
+    reduce_ops.Mean: reduce.mean,
+    reduce_ops.Sum: reduce.total,
+    reduce_ops.Largest: reduce.largest,
+    reduce_ops.Smallest: reduce.smallest,
+}
+
+
+def interpret(
+    graph: Graph, inputs: Mapping[str, Array], weights: Mapping[str, Array], dtype: DTypeLike = np.float32
+) -> Arrays:
+    """The results of a graph, all computed in `dtype` (float32 or float64).
+
+    A value of shape `C x H x W` is an array `N x C x H x W` (N times its rows, where it has several for a sample); one
+    that does not depend on the sample has no N. Inputs and weights are taken as right: `netdsl.weights` checks them.
+    """
+    given = {value: inputs[value.name] for value in graph.inputs}
+    given |= {parameter.value: weights[parameter.value.name] for parameter in graph.parameters}
+    known = {value: array.astype(dtype) if value.type.dtype.is_float else array for value, array in given.items()}
+    return _run((*graph.walk(),), known, graph.outputs)
+
+
+def evaluate(op: Op, operands: Iterable[Array], weights: Iterable[Array], types: Types) -> Arrays:
+    """The results of one resolved operator on operands of these types, as the arrays that `interpret` passes around."""
+    if isinstance(op, Fused):
+        taken = (*op.body.inputs, *(parameter.value for parameter in op.body.parameters))
+        return _run(op.body.nodes, dict(zip(taken, (*operands, *weights), strict=True)), op.body.outputs)
+    rows = [array if type.batch else array[None] for array, type in zip(operands, types, strict=True)]
+    with np.errstate(all="ignore"):  # overflow and 0 / 0 give infinities and NaN, as everywhere in IEEE 754
+        result = REFERENCE[type(op)](op, *rows, *weights)
+    results = result if isinstance(result, tuple) else (result,)
+    return tuple(array if type.batch else array[0, ...] for array, type in zip(results, op.infer(types), strict=True))
+
+
+def _run(nodes: tuple[Node, ...], known: dict[Value, Array], outputs: tuple[Value, ...]) -> Arrays:
+    uses = Counter(outputs)
+    for node in nodes:
+        uses.update(node.inputs)
+    for node in nodes:
+        operands, weights = [known[value] for value in node.operands], [known[value] for value in node.weights]
+        results = evaluate(node.op, operands, weights, tuple(value.type for value in node.operands))
+        known.update(zip(node.outputs, results, strict=True))
+        uses.subtract(node.inputs)
+        for value in (*node.inputs, *node.outputs):
+            if not uses[value]:
+                known.pop(value, None)  # so that a deep network does not hold all of its activations
+    return tuple(known[value] for value in outputs)

@@ -1,0 +1,136 @@
+"""PyTorch state dicts: which of their modules are which of our layers.
+
+A module of the state dict is the entries that share all of their name but the last part (`layer1.0.bn1`); a layer of
+ours likewise. The mapping is found in four steps, each verified, and every tensor is used exactly once:
+
+1. modules that the caller placed;
+2. equal names with equal shapes;
+3. the rest in order, if both sides list the same sequence of signatures (the names and shapes of a layer's tensors):
+   ours in the order of the text, theirs in the order of registration, which both follow the data;
+4. otherwise by signature, if none occurs twice. One that does leaves a choice, and so is an error that asks for step 1:
+   a shortcut that is registered first, say, may have the very shapes of the convolution that it goes around.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netdsl import codes
+from netdsl.diagnostics import Diagnostic, NetError
+from netdsl.ir.graph import Graph
+from netdsl.tensor import shape_text
+from netdsl.tensorfile import shown
+
+Shape = tuple[int, ...]
+
+COUNTER = "num_batches_tracked"
+"""What PyTorch's batch norm counts while it trains; nothing computes with it at inference, so it is left out."""
+
+
+class Layer(NamedTuple):
+    """The tensors of one layer or module, by the last parts of their names."""
+
+    name: str
+    shapes: frozenset[tuple[str, Shape]]
+
+    def __str__(self) -> str:
+        tensors = ", ".join(f"{leaf} {shape_text(shape)}" for leaf, shape in sorted(self.shapes))
+        return f"`{shown(self.name)}` ({tensors})"
+
+
+def from_state_dict(
+    graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """The weights of `graph`, float32 by name, from a state dict of tensors on the CPU, or of arrays.
+
+    `mapping` places layers of ours at modules of theirs: `{"resnet.conv": "conv1"}`.
+    Raises NetError: E0506 (layers without a counterpart), E0507 (several ways to match them).
+    """
+    modules = dict(match_layers(graph, state_dict, mapping))
+    weights = {}
+    for parameter in graph.parameters:
+        layer, _, leaf = parameter.value.name.rpartition(".")
+        module = modules[layer]
+        tensor = np.asarray(state_dict[f"{module}.{leaf}" if module else leaf])
+        weights[parameter.value.name] = tensor.astype(np.float32)
+    return weights
+
+
+def match_layers(
+    graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """The table of what goes where: pairs of our layer and their module, in our order. Errors as `from_state_dict`."""
+    ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters)
+    theirs = _layers((name, tuple(tensor.shape)) for name, tensor in state_dict.items())
+    found = dict(_placed(ours, theirs, mapping or {}))
+    found |= {name: name for name, layer in ours.items() if name not in found and theirs.get(name) == layer}
+    taken = set(found.values())
+    left = [layer for name, layer in ours.items() if name not in found]
+    right = [layer for name, layer in theirs.items() if name not in taken]
+    _check_counterparts(graph, left, right)
+    found |= zip((layer.name for layer in left), (layer.name for layer in _reordered(left, right)), strict=True)
+    return tuple((name, found[name]) for name in ours)
+
+
+def _layers(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Layer]:
+    groups: dict[str, list[tuple[str, Shape]]] = {}
+    for name, shape in tensors:
+        layer, _, leaf = name.rpartition(".")
+        if leaf != COUNTER:
+            groups.setdefault(layer, []).append((leaf, shape))
+    return {name: Layer(name, frozenset(entries)) for name, entries in groups.items()}
+
+
+def _placed(
+    ours: Mapping[str, Layer], theirs: Mapping[str, Layer], mapping: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    wrong = []
+    uses = Counter(mapping.values())
+    for name, module in mapping.items():
+        if name not in ours:
+            wrong.append(f"the mapping names `{shown(name)}`, which is not a layer with weights")
+        elif module not in theirs:
+            wrong.append(f"the mapping names `{shown(module)}`, which is not a module of the state dict")
+        elif ours[name].shapes != theirs[module].shapes:
+            wrong.append(f"the mapping places {ours[name]} at {theirs[module]}")
+        elif uses[module] > 1:
+            wrong.append(f"the mapping uses `{shown(module)}` {uses[module]} times")
+        else:
+            yield name, module
+    if wrong:
+        raise NetError(Diagnostic(codes.LAYERS_DO_NOT_MATCH, message) for message in wrong)
+
+
+def _check_counterparts(graph: Graph, left: list[Layer], right: list[Layer]) -> None:
+    ours, theirs = Counter(layer.shapes for layer in left), Counter(layer.shapes for layer in right)
+    found = []
+    for layers, more, fewer, message in (
+        (left, ours, theirs, f"no module of the state dict is left for the layer {{}} of {graph.name}"),
+        (right, theirs, ours, f"no layer of {graph.name} is left for the module {{}} of the state dict"),
+    ):
+        seen: Counter[frozenset[tuple[str, Shape]]] = Counter()
+        for layer in layers:
+            seen[layer.shapes] += 1
+            if fewer[layer.shapes] < seen[layer.shapes] <= more[layer.shapes]:
+                found.append(Diagnostic(codes.LAYERS_DO_NOT_MATCH, message.format(layer)))
+    if found:
+        raise NetError(found)
+
+
+def _reordered(left: list[Layer], right: list[Layer]) -> list[Layer]:
+    """The layers of `right` in the order of `left`, which has the same signatures."""
+    differ = [(a, b) for a, b in zip(left, right, strict=True) if a.shapes != b.shapes]
+    if not differ:
+        return right
+    by_signature = {layer.shapes: layer for layer in right}
+    if len(by_signature) < len(right):
+        a, b = differ[0]
+        message = f"the state dict has another order, and layers that only their order tells apart: at {a} it has {b}"
+        help = f'place the layers that stand elsewhere: `mapping={{"{a.name}": ...}}`'
+        raise NetError((Diagnostic(codes.AMBIGUOUS_LAYERS, message, help=help),))
+    return [by_signature[layer.shapes] for layer in left]

@@ -1,0 +1,1 @@
+"""The `.net` text: bytes to text, text to tree, tree to text."""

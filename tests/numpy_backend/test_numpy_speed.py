@@ -1,0 +1,158 @@
+"""What makes a module fast does not show in its results: Winograd's tiles, threads, memory kept between calls."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generated import compare, difference, load_model, load_source, random_inputs, random_weights, single
+from small_nets import NETS, make
+
+import netdsl
+from netdsl.codegen.numpy.backend import compile_graph
+from netdsl.codegen.numpy.lowerings import conv
+from netdsl.ops import Conv
+from netdsl.reference.interpret import interpret
+from netdsl.tensor import DType, TensorType
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("extents", [(28, 28), (31, 30), (7, 9), (3, 4)])
+@pytest.mark.parametrize("padding", [(0,), (1,), (2, 0, 1, 3)])
+@pytest.mark.parametrize("size", [2, 4])
+def test_winograd_agrees_at_every_border(
+    size: int, padding: tuple[int, ...], extents: tuple[int, int], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conv, "_seconds", lambda tile, *_: float(tile != size))
+    monkeypatch.setattr(conv, "WINOGRAD_BYTES", 60_000)
+    graph = single(Conv(24, (3,), padding=padding), (TensorType((5, *extents)),))
+    weights = random_weights(graph, DType.FLOAT64)
+    source = compile_graph(graph, DType.FLOAT64).source
+    assert f"size={size}" in source
+    module = load_source(source)
+    model = module.Model(weights, threads)
+    for n in (1, 2, 5):
+        inputs = random_inputs(graph, DType.FLOAT64, n)
+        (wanted,) = interpret(graph, inputs, weights, np.float64)
+        assert difference(model(*inputs.values()), wanted) <= 1e-13
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_winograd_costs_little_accuracy(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv, "_seconds", lambda tile, *_: float(tile != size))
+    compare(single(Conv(64, (3,), padding=(1,)), (TensorType((64, 28, 28)),)), DType.FLOAT32, 1, factor=10)
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_threads_change_nothing(name: str) -> None:
+    graph = make(name)
+    weights = random_weights(graph, DType.FLOAT64)
+    module = load_source(compile_graph(graph, DType.FLOAT64).source)
+    alone, three = module.Model(weights, 1), module.Model(weights, 3)
+    for n in (1, 2, 5):
+        inputs = random_inputs(graph, DType.FLOAT64, n).values()
+        found, wanted = three(*inputs), alone(*inputs)
+        pairs = zip(found, wanted, strict=True) if isinstance(found, tuple) else [(found, wanted)]
+        assert max(difference(*pair) for pair in pairs) <= 1e-13
+
+
+def test_an_error_in_a_thread_reaches_the_caller_and_the_team_lives_on() -> None:
+    module = load_source(compile_graph(make("residual")).source)
+    team = module.Team(3)
+
+    def fail(member: int) -> None:
+        if member == 2:
+            raise KeyError("found")
+
+    for _ in range(2):
+        with pytest.raises(KeyError, match="found"):
+            team.run(fail)
+    seen: list[int] = []
+    team.run(seen.append)
+    assert sorted(seen) == [0, 1, 2]
+
+
+def test_threads_end_with_their_model() -> None:
+    graph = make("residual")
+    model = load_source(compile_graph(graph).source).Model(random_weights(graph, DType.FLOAT32), 3)
+    before = set(threading.enumerate())
+    model(*random_inputs(graph, DType.FLOAT32, 4).values())
+    helpers = set(threading.enumerate()) - before
+    assert len(helpers) == 2
+    del model
+    gc.collect()
+    for thread in helpers:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_call_leaves_the_threads_of_the_blas_as_they_were() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def counts() -> list[int]:
+        return [item["num_threads"] for item in threadpoolctl.threadpool_info() if item["user_api"] == "blas"]
+
+    graph = make("residual")
+    model = load_model(compile_graph(graph), random_weights(graph, DType.FLOAT32))
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = counts()
+        callers = [
+            threading.Thread(target=model, args=tuple(random_inputs(graph, DType.FLOAT32, n).values())) for n in (1, 2)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert counts() == before
+
+
+def test_a_script_keeps_the_blas_to_one_thread(tmp_path: Path) -> None:
+    graph = make("residual")
+    source = compile_graph(graph).source
+    (tmp_path / "net.py").write_text(source)
+    script = """
+import os, runpy, sys
+sys.argv = ["net.py", "--help"]
+try:
+    runpy.run_path("net.py", run_name={!r})
+except SystemExit:
+    pass
+print(os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    for name, wanted in (("__main__", "1"), ("net", "None")):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(name)], cwd=tmp_path, env=plain, capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[-1] == wanted, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "net"), [("resnet", "ResNet18"), ("mobilenet2", "MobileNetV2"), ("densenet", "DenseNet121")]
+)
+def test_a_call_allocates_its_result_and_no_other_array(file: str, net: str) -> None:
+    # NumPy's own loops take up to 8192 elements an operand where they need buffers, whatever the arrays' extents.
+    graph = netdsl.load(EXAMPLES / f"{file}.net", net=net, shape={"image": (3, 96, 96)}).graph
+    model = load_source(compile_graph(graph).source).Model(random_weights(graph, DType.FLOAT32), 1)
+    (x,) = random_inputs(graph, DType.FLOAT32, 4).values()
+    kept = model(x)
+    tracemalloc.start()
+    try:
+        model(x)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        result = model(x)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(result, kept)
+    assert peak - before <= result.nbytes + 3 * 8192 * 4 + 16384, "a call made arrays besides its result"

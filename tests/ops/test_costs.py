@@ -1,0 +1,194 @@
+"""Costs against PyTorch's own counter, against counting by hand, and against what the reference pages say."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netdsl.ops import ALL, activation, conv, elementwise, linear, norm, pool, reduce, shape
+from netdsl.ops.base import Cost, Op, Sample, feature_map, vector
+from netdsl.tensor import TensorType
+
+try:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+except ImportError:  # the tests that count with PyTorch skip then
+    torch = None
+
+IMAGE = feature_map(6, 5, 7)
+MATRICES = (conv.Conv, conv.UpConv, linear.Fc, linear.MatMul)
+MATRIX_SAMPLES = [sample for op in MATRICES for sample in op.samples()]
+
+
+def cost(op: Op, *inputs: TensorType) -> Cost:
+    resolved = op.resolve(inputs)
+    return resolved.cost(inputs, resolved.infer(inputs))
+
+
+def counted(op: Any, operands: list[Any], weights: list[Any]) -> int:
+    """The operations that PyTorch counts: two for each multiply-accumulate."""
+    functional = torch.nn.functional
+    with FlopCounterMode(display=False) as counter:
+        match op:
+            case conv.Conv():
+                function = functional.conv1d if len(op.kernel) == 1 else functional.conv2d
+                rank = len(op.kernel)
+                sides = [side for i in reversed(range(rank)) for side in (op.padding[i], op.padding[rank + i])]
+                function(functional.pad(operands[0], sides), weights[0], None, op.stride, 0, op.dilation, op.groups)
+            case conv.UpConv():
+                function = functional.conv_transpose1d if len(op.kernel) == 1 else functional.conv_transpose2d
+                function(operands[0], weights[0], None, op.stride, 0, 0, op.groups, op.dilation)
+            case linear.Fc():
+                functional.linear(operands[0], weights[0])
+            case linear.MatMul():
+                a, b = operands
+                (a.mT if op.transpose_a else a) @ (b.mT if op.transpose_b else b)
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(torch is None, reason="PyTorch is the oracle")
+@pytest.mark.parametrize("sample", MATRIX_SAMPLES, ids=lambda sample: f"{sample.op.word}_{sample.name}")
+def test_multiply_accumulates_are_what_pytorch_counts(sample: Sample) -> None:
+    op = sample.op.resolve(sample.inputs)
+    operands = [torch.empty(*([1] if type.batch else []), *type.shape, device="meta") for type in sample.inputs]
+    weights = [torch.empty(weight.shape, device="meta") for weight in op.weights(sample.inputs)]
+    macs = op.cost(sample.inputs, op.infer(sample.inputs)).macs
+    assert 2 * macs == counted(op, operands, weights)
+
+
+@pytest.mark.parametrize("sample", MATRIX_SAMPLES, ids=lambda sample: f"{sample.op.word}_{sample.name}")
+def test_a_bias_adds_one_operation_per_output(sample: Sample) -> None:
+    op = sample.op.resolve(sample.inputs)
+    results = op.infer(sample.inputs)
+    macs, flops = op.cost(sample.inputs, results)
+    has_bias = len(op.weights(sample.inputs)) == 2
+    assert flops == 2 * macs + (results[0].elements if has_bias else 0)
+
+
+@pytest.mark.parametrize("op", [op for op in ALL if op not in MATRICES])
+def test_only_convolutions_and_matrix_products_multiply_and_accumulate(op: type[Op]) -> None:
+    for sample in op.samples():
+        assert cost(sample.op, *sample.inputs).macs == 0
+
+
+PER_ELEMENT: dict[Op, int] = {
+    activation.Relu(): 1,
+    activation.Relu6(): 2,
+    activation.LeakyRelu(): 2,
+    activation.PRelu(): 2,
+    activation.Elu(): 4,
+    activation.Selu(): 5,
+    activation.Gelu(): 5,
+    activation.Gelu(tanh=True): 9,
+    activation.Silu(): 5,
+    activation.HardSwish(): 5,
+    activation.HardSigmoid(): 4,
+    activation.Sigmoid(): 4,
+    activation.Tanh(): 1,
+    activation.Softplus(): 3,
+    activation.Abs(): 1,
+    activation.Exp(): 1,
+    activation.Log(): 1,
+    activation.Sqrt(): 1,
+    activation.Clamp(0.0, 1.0): 2,
+    activation.Softmax(): 5,
+    activation.LogSoftmax(): 5,
+    norm.BatchNorm(): 2,
+    norm.LRN(5): 9,
+    norm.LayerNorm(): 7,
+    norm.LayerNorm(affine=False): 5,
+    norm.GroupNorm(3): 7,
+    norm.GroupNorm(3, affine=False): 5,
+    elementwise.Scale(2.0): 1,
+    elementwise.Shift(2.0): 1,
+    reduce.Mean(): 1,
+    reduce.Sum((0,)): 1,
+    reduce.Largest((1, 2)): 1,
+    reduce.Smallest(keep=True): 1,
+}
+"""Operations for each element of the operand."""
+
+
+@pytest.mark.parametrize(("op", "operations"), PER_ELEMENT.items(), ids=lambda item: getattr(item, "word", ""))
+def test_operations_per_element(op: Op, operations: int) -> None:
+    assert cost(op, IMAGE) == (0, operations * IMAGE.size)
+
+
+@pytest.mark.parametrize(("op", "operations"), PER_ELEMENT.items(), ids=lambda item: getattr(item, "word", ""))
+def test_the_reference_page_states_the_same_number(op: Op, operations: int) -> None:
+    rule = re.sub(r"\s+", " ", op.__doc__ or "").partition("Cost: ")[2]
+    if isinstance(op, norm.LRN):
+        rule = rule.replace("`size + 4`", str(op.size + 4))
+    if isinstance(op, norm.LayerNorm | norm.GroupNorm) and op.affine:
+        assert "2 more with weights" in rule
+        operations -= 2
+    assert str(operations) in re.findall(r"\d+", rule)
+
+
+@pytest.mark.parametrize("kind", [elementwise.Add, elementwise.Mul, elementwise.Maximum, elementwise.Minimum])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_join_costs_one_less_than_its_operands(kind: type[Op], count: int) -> None:
+    gate = feature_map(6, 1, 1)
+    assert cost(kind(), IMAGE, *[gate] * (count - 1)) == (0, (count - 1) * IMAGE.size)
+
+
+def test_quotients() -> None:
+    assert cost(elementwise.Sub(), IMAGE, IMAGE) == cost(elementwise.Div(), IMAGE, IMAGE) == (0, IMAGE.size)
+    assert cost(elementwise.Div(1e-3), IMAGE, IMAGE) == (0, 2 * IMAGE.size)
+
+
+@pytest.mark.parametrize("op", [op for op in ALL if op.__module__ == shape.__name__ and op is not shape.Upsample])
+def test_rearrangements_are_free(op: type[Op]) -> None:
+    for sample in op.samples():
+        assert cost(sample.op, *sample.inputs) == (0, 0)
+
+
+def test_upsampling() -> None:
+    assert cost(shape.Upsample(stride=(2,)), IMAGE) == (0, 0)
+    assert cost(shape.Upsample("bilinear", (2,)), IMAGE) == (0, 9 * 4 * IMAGE.size)
+    assert cost(shape.Upsample("bilinear", (2,)), feature_map(3, 7)) == (0, 3 * 2 * 21)
+
+
+def test_pools() -> None:
+    assert cost(pool.Pool("max", (3,), (2,), (1,)), IMAGE) == (0, 6 * 3 * 4 * 8)
+    assert cost(pool.Pool("avg", (3,), (2,), (1,)), IMAGE) == (0, 6 * 3 * 4 * 9)
+    assert cost(pool.Pool("avg", whole=True), IMAGE) == (0, 6 * 5 * 7)
+
+
+extents = st.integers(1, 30)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(extents, extents), min_size=1, max_size=2), st.sampled_from(["max", "avg"]))
+def test_adaptive_windows_are_counted_one_by_one(axes: list[tuple[int, int]], function: str) -> None:
+    """By PyTorch's definition: from floor(i L / n) to ceil((i + 1) L / n)."""
+    operand = feature_map(2, *[length for length, _ in axes])
+    op = pool.AdaptivePool(function, tuple(n for _, n in axes))
+    windows = [[-(-(i + 1) * length // n) - i * length // n for i in range(n)] for length, n in axes]
+    elements = 2 * prod(map(sum, windows))
+    outputs = 2 * prod(n for _, n in axes)
+    assert cost(op, operand) == (0, elements - (0 if function == "avg" else outputs))
+    assert op.window((operand,)).extent == tuple(map(max, windows))
+
+
+def test_a_huge_layer_is_counted_at_once_and_exactly() -> None:
+    """A fully connected layer of 40,000 units on a 200x200 image has 1.6 billion weights; numbers past 64 bits work."""
+    assert cost(linear.Fc(40_000, bias=False), vector(200 * 200)) == (1_600_000_000, 3_200_000_000)
+    assert cost(linear.Fc(2**100), vector(2**100)) == (2**200, 2**201 + 2**100)
+    operand = feature_map(2**40, 2**60, 2**60)
+    assert cost(conv.Conv(2**40, (3,), padding=(1,), bias=False), operand) == (9 * 2**200, 9 * 2**201)
+    assert cost(pool.Pool("avg", to=(2**59 + 1, 1)), operand)[1] > 2**160
+
+
+def test_rows_of_a_sample_count_each() -> None:
+    """Inside `each`, a sample has several rows; what does not depend on the sample counts once."""
+    op = conv.Conv(4, (3,))
+    once, often, constant = (cost(op, IMAGE._replace(batch=batch)) for batch in (1, 7, 0))
+    assert often == (7 * once.macs, 7 * once.flops)
+    assert constant == once

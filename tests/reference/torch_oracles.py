@@ -1,0 +1,216 @@
+"""What PyTorch computes for each operator, written by hand: an oracle that shares no line with the reference.
+
+An oracle takes the resolved operator, its operands `N x ...` and its weights, all as tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops.base import Op
+
+try:
+    import torch
+    from torch.nn import functional
+except ImportError:  # the tests that call an oracle skip then; that there is one is tested everywhere
+    torch = functional = None
+
+Tensor = Any
+
+
+def torch_padding(padding: tuple[int, ...]) -> list[int]:
+    """Starts then ends, as `F.pad` wants it: pairs, the last axis first."""
+    rank = len(padding) // 2
+    return [side for axis in reversed(range(rank)) for side in (padding[axis], padding[rank + axis])]
+
+
+def symmetric(padding: tuple[int, ...]) -> tuple[int, ...] | None:
+    rank = len(padding) // 2
+    return padding[:rank] if padding[:rank] == padding[rank:] else None
+
+
+def conv_(op: conv.Conv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    function = functional.conv1d if x.ndim == 3 else functional.conv2d
+    padding = symmetric(op.padding)
+    if padding is None:
+        x, padding = functional.pad(x, torch_padding(op.padding)), 0
+    return function(x, weight, bias, op.stride, padding, op.dilation, op.groups)
+
+
+def upconv_(op: conv.UpConv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    function = functional.conv_transpose1d if x.ndim == 3 else functional.conv_transpose2d
+    padding = symmetric(op.padding)
+    if padding is not None:
+        return function(x, weight, bias, op.stride, padding, op.outpad, op.groups, op.dilation)
+    y = function(x, weight, bias, op.stride, 0, op.outpad, op.groups, op.dilation)
+    return functional.pad(y, [-side for side in torch_padding(op.padding)])
+
+
+def pool_(op: pool.Pool, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    sign = -1 if op.function == "min" else 1
+    line = x.ndim == 3
+    padding = symmetric(op.padding)
+    # PyTorch allows less: padding of half the kernel at most and equal on both sides, no dilation of averages.
+    usual = padding is not None and all(2 * p <= k for p, k in zip(padding, op.kernel, strict=True))
+    if op.function == "avg":
+        if usual and set(op.dilation) == {1}:
+            function = functional.avg_pool1d if line else functional.avg_pool2d
+            return function(x, op.kernel, op.stride, padding, op.ceil, op.count_pad)
+        assert not op.ceil
+        windows = unfolded(functional.pad(x, torch_padding(op.padding)), op)
+        count = unfolded(functional.pad(torch.ones_like(x), torch_padding(op.padding), value=float(op.count_pad)), op)
+        return windows.sum(-1) / count.sum(-1)
+    function = functional.max_pool1d if line else functional.max_pool2d
+    if usual:
+        result = function(sign * x, op.kernel, op.stride, padding, op.dilation, op.ceil, op.indices)
+        return (sign * result[0], result[1]) if op.indices else sign * result
+    assert not op.indices
+    padded = functional.pad(sign * x, torch_padding(op.padding), value=-torch.inf)
+    return sign * function(padded, op.kernel, op.stride, 0, op.dilation, op.ceil)
+
+
+def unfolded(x: Tensor, op: pool.Pool) -> Tensor:
+    """`N x C x H' x W' x K` by `Tensor.unfold`, one axis after the other."""
+    for axis, (k, s, d) in enumerate(zip(op.kernel, op.stride, op.dilation, strict=True), 2):
+        x = x.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
+    return x.flatten(2 + len(op.kernel))
+
+
+def adaptive_pool_(op: pool.AdaptivePool, x: Tensor) -> Tensor:
+    line = x.ndim == 3
+    if op.function == "avg":
+        return (functional.adaptive_avg_pool1d if line else functional.adaptive_avg_pool2d)(x, op.size)
+    sign = -1 if op.function == "min" else 1
+    return sign * (functional.adaptive_max_pool1d if line else functional.adaptive_max_pool2d)(sign * x, op.size)
+
+
+def unpool_(op: pool.Unpool, x: Tensor, indices: Tensor) -> Tensor:
+    function = functional.max_unpool1d if x.ndim == 3 else functional.max_unpool2d
+    return function(x, indices, op.kernel, op.stride, symmetric(op.padding), op.to)
+
+
+def batch_norm_(op: norm.BatchNorm, x: Tensor, *weights: Tensor) -> Tensor:
+    *affine, mean, variance = weights
+    return functional.batch_norm(x, mean, variance, *affine, eps=op.eps)
+
+
+def layer_norm_(op: norm.LayerNorm, x: Tensor, *weights: Tensor) -> Tensor:
+    axis = op.axis % (x.ndim - 1) + 1
+    moved = x.movedim(axis, -1)
+    return functional.layer_norm(moved, moved.shape[-1:], *weights, eps=op.eps).movedim(-1, axis)
+
+
+def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
+    if op.mode == "nearest":
+        return functional.interpolate(x, op.to, mode="nearest")
+    return functional.interpolate(x, op.to, mode="linear" if x.ndim == 3 else "bilinear", align_corners=op.corners)
+
+
+def pad_(op: shape.Pad, x: Tensor) -> Tensor:
+    if op.mode == "constant":
+        return functional.pad(x, torch_padding(op.padding), value=op.value)
+    return functional.pad(x, torch_padding(op.padding), mode=op.mode)
+
+
+def crop_(op: shape.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
+    if like is not None:
+        for axis in range(2, x.ndim):
+            spare = x.shape[axis] - like.shape[axis]
+            x = x.narrow(axis, spare // 2, like.shape[axis])
+        return x
+    return functional.pad(x, [-side for side in torch_padding(op.padding)])
+
+
+def joined(function: str) -> Callable[..., Tensor]:
+    def join(op: Op, first: Tensor, *rest: Tensor) -> Tensor:
+        for other in rest:
+            rank = max(first.ndim, other.ndim)
+            first, other = (t.reshape(len(t), *[1] * (rank - 1)) if t.ndim < rank else t for t in (first, other))
+            first = getattr(torch, function)(first, other)
+        return first
+
+    return join
+
+
+def reduced(function: str) -> Callable[..., Tensor]:
+    def reduce_(op: Any, x: Tensor) -> Tensor:
+        axes = tuple(axis % (x.ndim - 1) + 1 for axis in op.axis) or tuple(range(1, x.ndim))
+        return getattr(torch, function)(x, dim=axes, keepdim=op.keep)
+
+    return reduce_
+
+
+def axis_of(axis: int, x: Tensor) -> int:
+    return axis if axis < 0 else axis + 1
+
+
+ORACLES: dict[type[Op], Callable[..., Any]] = {
+    conv.Conv: conv_,
+    conv.UpConv: upconv_,
+    pool.Pool: pool_,
+    pool.AdaptivePool: adaptive_pool_,
+    pool.Unpool: unpool_,
+    linear.Fc: lambda op, x, weight, bias=None: functional.linear(x, weight, bias),
+    linear.MatMul: lambda op, a, b: torch.matmul(
+        a.transpose(-1, -2) if op.transpose_a else a, b.transpose(-1, -2) if op.transpose_b else b
+    ),
+    norm.BatchNorm: batch_norm_,
+    norm.BatchNormScale: lambda op, gamma, variance: gamma * torch.rsqrt(variance + op.eps),
+    norm.LRN: lambda op, x: functional.local_response_norm(x, op.size, op.alpha, op.beta, op.offset),
+    norm.LayerNorm: layer_norm_,
+    norm.GroupNorm: lambda op, x, *weights: functional.group_norm(x, op.groups, *weights, eps=op.eps),
+    activation.Relu: lambda op, x: functional.relu(x),
+    activation.Relu6: lambda op, x: functional.relu6(x),
+    activation.LeakyRelu: lambda op, x: functional.leaky_relu(x, op.slope),
+    activation.PRelu: lambda op, x, weight: functional.prelu(x, weight),
+    activation.Elu: lambda op, x: functional.elu(x, op.alpha),
+    activation.Selu: lambda op, x: functional.selu(x),
+    activation.Gelu: lambda op, x: functional.gelu(x, approximate="tanh" if op.tanh else "none"),
+    activation.Silu: lambda op, x: functional.silu(x),
+    activation.HardSwish: lambda op, x: functional.hardswish(x),
+    activation.HardSigmoid: lambda op, x: functional.hardsigmoid(x),
+    activation.Sigmoid: lambda op, x: torch.sigmoid(x),
+    activation.Tanh: lambda op, x: torch.tanh(x),
+    activation.Softplus: lambda op, x: functional.softplus(x),
+    activation.Abs: lambda op, x: torch.abs(x),
+    activation.Exp: lambda op, x: torch.exp(x),
+    activation.Log: lambda op, x: torch.log(x),
+    activation.Sqrt: lambda op, x: torch.sqrt(x),
+    activation.Clamp: lambda op, x: torch.clamp(x, op.low, op.high),
+    activation.Softmax: lambda op, x: functional.softmax(x, axis_of(op.axis, x)),
+    activation.LogSoftmax: lambda op, x: functional.log_softmax(x, axis_of(op.axis, x)),
+    noise.Dropout: lambda op, x: functional.dropout(x, op.p, training=False),
+    noise.DropPath: lambda op, x: functional.dropout(x, op.p, training=False),
+    elementwise.Add: joined("add"),
+    elementwise.Mul: joined("mul"),
+    elementwise.Sub: joined("sub"),
+    elementwise.Div: lambda op, a, b: joined("div")(op, a, b + op.eps),
+    elementwise.Maximum: joined("maximum"),
+    elementwise.Minimum: joined("minimum"),
+    elementwise.Scale: lambda op, x: torch.mul(x, op.factor),
+    elementwise.Shift: lambda op, x: torch.add(x, op.amount),
+    shape.Flatten: lambda op, x: torch.flatten(x, 1),
+    shape.Reshape: lambda op, x: torch.reshape(x, (-1, *op.to)),
+    shape.Transpose: lambda op, x: torch.permute(x, (0, *(axis + 1 for axis in op.order))),
+    shape.Tokens: lambda op, x: torch.flatten(x, 2).mT,
+    shape.Pad: pad_,
+    shape.Crop: crop_,
+    shape.Concat: lambda op, *operands: torch.cat(
+        [t.expand(max(map(len, operands)), *t.shape[1:]) for t in operands], axis_of(op.axis, operands[0])
+    ),
+    shape.Split: lambda op, x: torch.split(x, op.size, axis_of(op.axis, x)),
+    shape.Slice: lambda op, x: torch.index_select(
+        x, axis_of(op.axis, x), torch.arange(x.shape[axis_of(op.axis, x)])[op.start : op.stop : op.step]
+    ),
+    shape.Take: lambda op, x: torch.select(x, axis_of(op.axis, x), op.index),
+    shape.Upsample: upsample_,
+    shape.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
+    shape.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
+    shape.Relayout: lambda op, x: x,
+    reduce.Mean: reduced("mean"),
+    reduce.Sum: reduced("sum"),
+    reduce.Largest: reduced("amax"),
+    reduce.Smallest: reduced("amin"),
+}

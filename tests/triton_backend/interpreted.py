@@ -1,0 +1,174 @@
+"""Generated Triton modules, run by Triton's interpreter and compared with the reference interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from netdsl.codegen.artifact import Artifact
+from netdsl.codegen.triton.backend import compile_graph
+from netdsl.codegen.triton.kernels import Tile
+from netdsl.codegen.triton.tiling import DefaultTiling, Tiles
+from netdsl.ir.build import GraphBuilder
+from netdsl.ir.graph import Graph
+from netdsl.ops import Mul
+from netdsl.ops.base import ONES, Op, Types
+from netdsl.reference.interpret import interpret
+from netdsl.tensor import DType, Layout
+
+TOLERANCE = {DType.FLOAT32: 2e-6, DType.FLOAT16: 2e-3}
+"""Largest difference over the largest element; in float16 that is four units in the last place of the largest."""
+
+
+class SmallTiling(DefaultTiling):
+    """The smallest blocks, so that small shapes span several of each."""
+
+    def matrix(self, columns: int, depth: int, dtype: DType, reads: int = 0) -> Tiles:
+        return ((0, Tile(16, 16, 16)),)
+
+    def pixels(self, columns: int) -> tuple[int, int]:
+        return 16, 8
+
+    def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
+        return 4, 16
+
+    def block(self) -> int:
+        return 64
+
+
+class Interpreter:
+    """The process in which modules run; started when first asked, closed with `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
+
+    def run(self, source: str, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The results of a module, as NumPy arrays."""
+        paths = {name: str(self.folder / name) for name in ("module", "inputs", "weights", "outputs")}
+        paths["module"] += ".py"
+        Path(paths["module"]).write_text(source)
+        save_file(dict(inputs), paths["inputs"])
+        save_file(dict(weights), paths["weights"])
+        reply = self._ask(paths)
+        if "error" in reply:
+            raise AssertionError(reply["error"])
+        results = load_file(paths["outputs"])
+        return tuple(results[f"y{index}"] for index in range(len(results)))
+
+    def close(self) -> None:
+        if self.process:
+            self.process.communicate()
+
+    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+        if self.process is None:
+            environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, str(Path(__file__).parent / "worker.py")]
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                reply: dict[str, Any] = json.loads(line)
+                return reply
+        raise AssertionError("the interpreter's process ended")
+
+
+def single(op: Op, types: Types) -> Graph:
+    """A graph of one layer. Operands that do not depend on the sample are weights; if all are, the result scales x."""
+    builder = GraphBuilder("Single")
+    operands = [
+        builder.input(f"x{i}", type._replace(layout=Layout.CHANNELS_FIRST))
+        if type.batch
+        else builder.parameter(f"w{i}", type.shape, ONES)
+        for i, type in enumerate(types)
+    ]
+    results = builder.node(op, operands, name="layer")
+    if not any(type.batch for type in types):
+        x = builder.input("x", results[0].type._replace(batch=1))
+        results = builder.node(Mul(), (x, results[0]), name="scaled")
+    for i, result in enumerate(results):
+        builder.result(f"y{i}", result)
+    return builder.finish()
+
+
+def random_weights(graph: Graph, dtype: DType, seed: int = 0) -> dict[str, Any]:
+    """Normal weights, scaled so that a layer keeps the size of what it reads; those that must be positive are."""
+    source = np.random.default_rng(seed)
+    weights = {}
+    for parameter in graph.parameters:
+        shape = parameter.value.type.shape
+        array = source.standard_normal(shape) / max(np.prod(shape[1:]), 1) ** 0.5
+        positive = parameter.value.name.endswith("running_var") or parameter.value.name in ("w0", "w1")
+        weights[parameter.value.name] = rounded(abs(array) + 0.5 if positive else array, dtype)
+    return weights
+
+
+def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1, positive: bool = False) -> dict[str, Any]:
+    """Normal inputs for n samples; indices are different places of the smallest map."""
+    source = np.random.default_rng(seed)
+    arrays = {}
+    for value in graph.inputs:
+        shape = (n * value.type.batch, *value.type.shape)
+        if value.type.dtype.is_float:
+            array = source.standard_normal(shape)
+            arrays[value.name] = rounded(abs(array) + 0.5 if positive else array, dtype)
+        else:
+            count = value.type.size // value.type.shape[0]
+            planes = [source.permutation(count) for _ in range(shape[0] * shape[1])]
+            arrays[value.name] = np.stack(planes).reshape(shape).astype(np.int64)
+    return arrays
+
+
+def rounded(array: Any, dtype: DType) -> Any:
+    """Numbers that the element type holds exactly, as float32."""
+    return (array.astype(np.float16) if dtype is DType.FLOAT16 else array).astype(np.float32)
+
+
+def difference(found: Any, wanted: Any, least: float = 0.0) -> float:
+    """The largest difference over the largest element or `least`; infinite where shape, infinities or NaN differ."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    finite = np.isfinite(wanted)
+    if not np.array_equal(found[~finite].astype(float), wanted[~finite], equal_nan=True):
+        return float("inf")
+    scale = np.abs(wanted[finite]).max(initial=least)
+    gap = np.abs(found[finite].astype(float) - wanted[finite]).max(initial=0.0)
+    return float(gap / scale) if scale else float(gap)
+
+
+def compare(
+    interpreter: Interpreter,
+    graph: Graph,
+    dtype: DType,
+    n: int,
+    *,
+    factor: float = 1.0,
+    positive: bool = False,
+    small: bool = True,
+    least: float = 0.0,
+) -> Artifact:
+    """Assert that the generated module agrees with the reference in float64; `factor` widens the tolerance.
+
+    `least` is what results are taken to be at least: where all are sums that happen to cancel, their own size says
+    nothing of the rounding of what was summed.
+    """
+    weights, inputs = random_weights(graph, dtype), random_inputs(graph, dtype, n, positive=positive)
+    wanted = interpret(graph, inputs, weights, np.float64)
+    artifact = compile_graph(graph, dtype, tiling=SmallTiling() if small else DefaultTiling())
+    found = interpreter.run(artifact.source, inputs, weights)
+    worst = max(difference(*pair, least) for pair in zip(found, wanted, strict=True))
+    assert worst <= factor * TOLERANCE[dtype], f"differs by {worst:.2e} of the largest element"
+    return artifact

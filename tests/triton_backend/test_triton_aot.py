@@ -1,0 +1,179 @@
+"""Every template, compiled ahead of time at its boundary shapes: no spills, and tensor cores where they belong."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from netdsl.codegen.render import SHARED, environment
+from netdsl.codegen.triton import aot
+from netdsl.codegen.triton.backend import PACKAGE, compile_graph
+from netdsl.ir.build import GraphBuilder
+from netdsl.ir.graph import Graph
+from netdsl.ops import (
+    LRN,
+    AdaptivePool,
+    Add,
+    Conv,
+    Fc,
+    GroupNorm,
+    LayerNorm,
+    LogSoftmax,
+    MatMul,
+    Mean,
+    Pool,
+    Relu,
+    Softmax,
+    Unpool,
+    Upsample,
+)
+from netdsl.ops.base import Op
+from netdsl.tensor import DType, TensorType
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+pytestmark = [
+    pytest.mark.triton,
+    pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="interprets, compiles nothing"),
+]
+
+ARCHS = [80, 89, 90]
+PARTS = ("module", "model", "script", "helpers", *SHARED)
+
+
+def products() -> Graph:
+    """Matrix kernels at the least extents of tensor cores, next to them, and at large ones; with and without tails."""
+    builder = GraphBuilder("Products")
+    convolutions: tuple[tuple[int, tuple[int, int], Op], ...] = (
+        (3, (16, 16), Conv(64, (7,), (2,), (3,))),
+        (16, (8, 8), Conv(16, (3,), padding=(1,))),
+        (17, (8, 8), Conv(15, (3,), padding=(1,))),
+        (256, (14, 14), Conv(512, (3,), (2,), (1,))),
+        (512, (7, 7), Conv(2048, (1,))),
+    )
+    for index, (channels, spatial, op) in enumerate(convolutions):
+        x = builder.input(f"x{index}", TensorType((channels, *spatial)))
+        (y,) = builder.node(op, (x,), name=f"conv{index}")
+        if index % 2 == 0:
+            other = builder.input(f"other{index}", y.type)
+            (y,) = builder.node(Add(), (y, other), name=f"add{index}")
+            (y,) = builder.node(Relu(), (y,), name=f"relu{index}")
+        builder.result(f"y{index}", y)
+    for depth, columns in ((16, 16), (17, 15)):
+        x = builder.input(f"x.{depth}", TensorType((depth,)))
+        (y,) = builder.node(Fc(columns), (x,), name=f"fc{depth}")
+        builder.result(f"fc{depth}", y)
+    x = builder.input("tokens", TensorType((3, 197, 64)))
+    (y,) = builder.node(MatMul(False, True), (x, x), name="scores")
+    return builder.result("scores", y).finish()
+
+
+def others() -> Graph:
+    """One net with every template that is no matrix kernel, reductions short and long, along both orders."""
+    builder = GraphBuilder("Others")
+    x = builder.input("x", TensorType((64, 57, 55)))
+    line = builder.input("line", TensorType((9, 20000)))
+    pooled, at = builder.node(Pool("max", (3,), (2,), (1,), indices=True), (x,), name="indices")
+    (y,) = builder.node(Unpool((3,), (2,), (1,), to=(57, 55)), (pooled, at), name="unpool")
+    builder.result("unpool", y)
+    cases: tuple[Op, ...] = (
+        Conv(64, (3,), padding=(1,), groups=64),
+        Conv(128, (5,), (2,), (2,), groups=64),
+        Pool("max", (3,), (2,), (1,)),
+        Pool("avg", (3,), (2,), (1,), ceil=True),
+        AdaptivePool("avg", (7, 7)),
+        Pool("avg", whole=True),
+        LRN(5),
+        GroupNorm(32),
+        GroupNorm(1),
+        Softmax(0),
+        Upsample("bilinear", (2,)),
+        Upsample(to=(71, 70)),
+    )
+    for index, op in enumerate(cases):
+        (y,) = builder.node(op, (x,), name=f"layer{index}")
+        builder.result(f"y{index}", y)
+    for index, op in enumerate((Softmax(), LogSoftmax(0), LayerNorm(), LayerNorm(axis=0), Mean())):
+        (y,) = builder.node(op, (line,), name=f"line{index}")
+        builder.result(f"z{index}", y)
+    return builder.finish()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("aot")
+
+
+@cache
+def generated(folder: Path, name: str, dtype: DType) -> ModuleType:
+    path = folder / f"{name}_{dtype.label}.py"
+    path.write_text(compile_graph({"products": products, "others": others}[name](), dtype).source)
+    return aot.load_module(path)
+
+
+def sound(item: aot.Compiled) -> bool:
+    return item.stack == 0 and item.shared <= aot.SHARED_LIMIT[item.arch]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "arch"),
+    [
+        *((DType.FLOAT16, arch) for arch in ARCHS),
+        *((dtype, 90) for dtype in (DType.BFLOAT16, DType.TF32, DType.FLOAT32)),
+    ],
+)
+def test_matrix_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
+    kernels = aot.distinct(generated(folder, "products", dtype), [1, 256] if arch == 90 else [256])
+    items = [aot.compile_launch(launched, arch) for launched, _ in kernels if "BK" in dict(launched.constants)]
+    assert {"conv_packed_add_relu", "conv", "conv_add_relu", "gemm_add_relu", "gemm", "matmul"} == {
+        i.kernel for i in items
+    }
+    assert [item for item in items if not sound(item)] == []
+    for item in items:
+        if dtype is DType.FLOAT32:
+            assert item.wgmma == item.mma == 0, item
+        elif arch < 90:
+            assert item.mma > 0, item
+        else:
+            # wgmma multiplies 64 rows at least; a product of fewer is left to mma.
+            assert (item.wgmma > 0) == (int(item.tile.split("x")[0]) >= 64), item
+
+
+def test_many_rows_get_tiles_of_64_rows_at_least(folder: Path) -> None:
+    module = generated(folder, "products", DType.FLOAT16)
+    for tiles in (module.TILE, *module.TILES.values()):
+        for least, (m, *_) in tiles:
+            assert m >= 64 or least == 0
+        assert tiles[1][0] <= 64
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("dtype", [DType.FLOAT16])
+def test_other_kernels_fit(folder: Path, dtype: DType, arch: int) -> None:
+    module = generated(folder, "others", dtype)
+    items = list(aot.sweep(module, [arch], [2]))
+    assert [item for item in items if not sound(item)] == []
+
+
+def test_the_two_nets_use_every_template() -> None:
+    templates = environment(PACKAGE).list_templates(filter_func=lambda name: name.endswith(".py.j2"))
+    kernels = {name.removesuffix(".py.j2") for name in templates} - set(PARTS)
+    plans = compile_graph(products()).plan + compile_graph(others()).plan
+    assert kernels == {name for name in kernels if f" = {name} {{" in plans}
+
+
+def test_the_command_lists_every_kernel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    builder = GraphBuilder("Small")
+    x = builder.input("x", TensorType((16, 8, 8)))
+    (y,) = builder.node(Conv(16, (3,)), (x,), name="conv")
+    path = folder / "small.py"
+    compile_graph(builder.result("y", y).finish(), DType.FLOAT16).write(path)
+    assert aot.main([str(path), "--arch", "90", "--batch", "2"]) == 0
+    shown = capsys.readouterr()
+    assert "conv 64x16x16  conv" in shown.out
+    assert "0 with spills" in shown.err

@@ -1,0 +1,106 @@
+"""Wrong weights and inputs: one error that lists all of them."""
+
+import numpy as np
+import pytest
+
+from netdsl import codes
+from netdsl.diagnostics import Diagnostic, NetError
+from netdsl.ir.build import GraphBuilder
+from netdsl.ir.graph import Graph
+from netdsl.ops.base import ONES, ZEROS
+from netdsl.source import Source, Span
+from netdsl.tensor import DType, TensorType
+from netdsl.weights import check_inputs, check_weights
+
+
+def graph() -> Graph:
+    builder = GraphBuilder("Tiny", Span(Source("tiny.net", "net Tiny {}"), 0, 3))
+    builder.input("image", TensorType((3, 8, 8)))
+    builder.input("boxes", TensorType((4,), batch=5))
+    builder.input("words", TensorType((7,), DType.INT64))
+    builder.input("mask", TensorType((7,), DType.BOOL))
+    builder.parameter("conv.weight", (4, 3, 3, 3), ZEROS)
+    builder.parameter("conv.bias", (4,), ZEROS)
+    builder.parameter("bn.weight", (4,), ONES)
+    return builder.finish()
+
+
+WEIGHTS = {
+    "conv.weight": np.zeros((4, 3, 3, 3), np.float32),
+    "conv.bias": np.zeros(4, np.float16),
+    "bn.weight": np.zeros(4),
+}
+INPUTS = {
+    "image": np.zeros((2, 3, 8, 8), np.float32),
+    "boxes": np.zeros((10, 4), np.float16),
+    "words": np.zeros((2, 7), np.int32),
+    "mask": np.zeros((2, 7), bool),
+}
+
+
+def found(error: pytest.ExceptionInfo[NetError]) -> list[tuple[str, str]]:
+    def name(diagnostic: Diagnostic) -> str:
+        return diagnostic.message.split("`")[1]
+
+    return [(d.code, name(d)) for d in error.value.diagnostics]
+
+
+def test_right_ones_pass() -> None:
+    check_weights(graph(), WEIGHTS)
+    assert check_inputs(graph(), INPUTS) == 2
+    assert check_inputs(graph(), INPUTS | {"image": np.zeros((2, 3, 8, 8))}, np.float64) == 2
+
+
+def test_every_wrong_weight_is_listed() -> None:
+    wrong = {"conv.weight": np.zeros((4, 3, 5, 5), np.float32), "conv.bias": np.zeros(4, int), "fc\x1b.w": np.zeros(1)}
+    with pytest.raises(NetError) as caught:
+        check_weights(graph(), wrong)
+    assert found(caught) == [
+        (codes.WEIGHT_SHAPE, "conv.weight"),
+        (codes.WEIGHT_DTYPE, "conv.bias"),
+        (codes.MISSING_WEIGHT, "bn.weight"),
+        (codes.EXTRA_WEIGHT, "fc\\u001b.w"),
+    ]
+    assert "is 4x3x5x5; Tiny needs 4x3x3x3" in str(caught.value)
+    helps = [d.help for d in caught.value.diagnostics]
+    assert helps[2] == "`netdsl init tiny.net --net Tiny -o weights.safetensors` makes fresh weights"
+
+
+def test_every_wrong_input_is_listed() -> None:
+    wrong = {
+        "image": np.zeros((3, 8, 8), np.float32),
+        "boxes": np.zeros((11, 4)),
+        "words": np.zeros((2, 7), np.float32),
+        "picture": np.zeros(3),
+    }
+    with pytest.raises(NetError) as caught:
+        check_inputs(graph(), wrong)
+    assert found(caught) == [
+        (codes.INPUT_SHAPE, "image"),
+        (codes.INPUT_DTYPE, "boxes"),
+        (codes.INPUT_SHAPE, "boxes"),
+        (codes.INPUT_DTYPE, "words"),
+        (codes.MISSING_INPUT, "mask"),
+        (codes.EXTRA_INPUT, "picture"),
+    ]
+    assert caught.value.diagnostics[0].help == "add the axis of samples: `x[None]`"
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "code"),
+    [
+        ("image", np.zeros((2, 3, 8, 8)), codes.INPUT_DTYPE),  # float64 would be rounded
+        ("image", np.zeros((2, 3, 8, 8), np.uint8), codes.INPUT_DTYPE),  # a picture that nobody divided by 255
+        ("image", np.zeros((2, 3, 8, 8), complex), codes.INPUT_DTYPE),
+        ("image", np.float32(3), codes.INPUT_SHAPE),
+        ("image", np.zeros((0, 3, 8, 8), np.float32), codes.INPUT_SHAPE),
+        ("image", np.zeros((2, 8, 8, 3), np.float32), codes.INPUT_SHAPE),
+        ("image", np.zeros((3, 3, 8, 8), np.float32), codes.INPUT_SHAPE),  # three samples beside two
+        ("words", np.zeros((2, 7), np.uint64), codes.INPUT_DTYPE),
+        ("mask", np.zeros((2, 7), np.int64), codes.INPUT_DTYPE),
+    ],
+)
+def test_one_wrong_input(name: str, array: np.ndarray, code: str) -> None:
+    with pytest.raises(NetError) as caught:
+        check_inputs(graph(), INPUTS | {name: array})
+    assert [d.code for d in caught.value.diagnostics] == [code]

@@ -1,0 +1,126 @@
+"""State dicts of PyTorch: every tensor used once, and no guess where there is a choice."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from netdsl import codes
+from netdsl.diagnostics import NetError
+from netdsl.ir.build import GraphBuilder
+from netdsl.ir.graph import Graph
+from netdsl.ops.base import ZEROS
+from netdsl.statedict import from_state_dict, match_layers
+
+Layers = Sequence[tuple[str, tuple[int, ...]]]
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def graph_of(layers: Layers) -> Graph:
+    builder = GraphBuilder("Tiny")
+    for name, shape in layers:
+        builder.parameter(name, shape, ZEROS)
+    return builder.finish()
+
+
+def state_of(layers: Layers) -> dict[str, np.ndarray]:
+    return {name: np.full(shape, index, np.float32) for index, (name, shape) in enumerate(layers)}
+
+
+def bottleneck(conv: Sequence[str], bn: Sequence[str], shortcut_first: bool = False) -> Layers:
+    """A unit of 16 -> 4 -> 4 -> 16 channels with a projection of the same 16 x 4 as its last convolution."""
+    shapes = [(4, 4, 1, 1), (4, 4, 3, 3), (16, 4, 1, 1), (16, 4, 1, 1)]
+    layers = [
+        [(f"{c}.weight", shape)]
+        + [(f"{b}.{leaf}", shape[:1]) for leaf in ("weight", "bias", "running_mean", "running_var")]
+        for c, b, shape in zip(conv, bn, shapes, strict=True)
+    ]
+    order = (3, 0, 1, 2) if shortcut_first else (0, 1, 2, 3)
+    return [tensor for index in order for tensor in layers[index]]
+
+
+OURS = bottleneck(["u.conv", "u.conv2", "u.conv3", "u.conv4"], ["u.bn", "u.bn2", "u.bn3", "u.bn4"])
+THEIR_NAMES = ["conv1", "conv2", "conv3", "downsample.0"], ["bn1", "bn2", "bn3", "downsample.1"]
+
+
+def test_equal_names_win_over_order() -> None:
+    layers = [("a.weight", (3, 3)), ("b.weight", (3, 3))]
+    weights = from_state_dict(graph_of(layers), dict(reversed(state_of(layers).items())))
+    assert {name: array[0, 0] for name, array in weights.items()} == {"a.weight": 0, "b.weight": 1}
+
+
+def test_equal_orders_match_in_order() -> None:
+    state = state_of(bottleneck(*THEIR_NAMES)) | {"bn1.num_batches_tracked": np.array(9)}
+    assert match_layers(graph_of(OURS), state) == (
+        ("u.conv", "conv1"),
+        ("u.bn", "bn1"),
+        ("u.conv2", "conv2"),
+        ("u.bn2", "bn2"),
+        ("u.conv3", "conv3"),
+        ("u.bn3", "bn3"),
+        ("u.conv4", "downsample.0"),
+        ("u.bn4", "downsample.1"),
+    )
+    weights = from_state_dict(graph_of(OURS), state)
+    assert [int(array.flat[0]) for array in weights.values()] == list(range(20))
+    assert list(weights) == [name for name, _ in OURS]
+
+
+def test_a_changed_order_with_a_choice_is_refused_until_it_is_made() -> None:
+    state = state_of(bottleneck(*THEIR_NAMES, shortcut_first=True))
+    with pytest.raises(NetError) as caught:
+        match_layers(graph_of(OURS), state)
+    assert {d.code for d in caught.value.diagnostics} == {codes.AMBIGUOUS_LAYERS}
+    (diagnostic,) = caught.value.diagnostics
+    assert "at `u.conv` (weight 4x4x1x1) it has `downsample.0` (weight 16x4x1x1)" in diagnostic.message
+    assert diagnostic.help == 'place the layers that stand elsewhere: `mapping={"u.conv": ...}`'
+    with pytest.raises(NetError):
+        match_layers(graph_of(OURS), state, {"u.conv4": "downsample.0"})
+    table = dict(match_layers(graph_of(OURS), state, {"u.conv4": "downsample.0", "u.bn4": "downsample.1"}))
+    assert (table["u.conv3"], table["u.bn3"], table["u.conv"]) == ("conv3", "bn3", "conv1")
+
+
+def test_a_changed_order_without_a_choice_is_followed() -> None:
+    ours = [("stem.weight", (1,)), ("f.weight", (2,)), ("g.weight", (3,)), ("head.weight", (4,))]
+    theirs = [("a.weight", (1,)), ("d.weight", (3,)), ("c.weight", (2,)), ("b.weight", (4,))]
+    assert [module for _, module in match_layers(graph_of(ours), state_of(theirs))] == ["a", "c", "d", "b"]
+
+
+def test_layers_without_a_counterpart_are_all_named() -> None:
+    theirs = [*OURS[:-5], ("fc.weight", (10, 16)), ("fc.bias", (10,))]
+    with pytest.raises(NetError) as caught:
+        match_layers(graph_of(OURS), state_of([(f"m.{name}", shape) for name, shape in theirs]))
+    assert {d.code for d in caught.value.diagnostics} == {codes.LAYERS_DO_NOT_MATCH}
+    assert [d.message.split("`")[1] for d in caught.value.diagnostics] == ["u.conv4", "u.bn4", "m.fc"]
+    assert "`m.fc` (bias 10, weight 10x16)" in caught.value.diagnostics[-1].message
+
+
+def test_a_bias_too_many_is_not_ignored() -> None:
+    with pytest.raises(NetError) as caught:
+        match_layers(graph_of([("c.weight", (2, 2))]), state_of([("c.weight", (2, 2)), ("c.bias", (2,))]))
+    assert {d.code for d in caught.value.diagnostics} == {codes.LAYERS_DO_NOT_MATCH}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"nowhere": "conv1"}, "`nowhere`, which is not a layer"),
+        ({"u.conv": "nowhere"}, "`nowhere`, which is not a module"),
+        ({"u.conv": "conv2"}, "places `u.conv` (weight 4x4x1x1) at `conv2` (weight 4x4x3x3)"),
+        ({"u.conv3": "conv3", "u.conv4": "conv3"}, "uses `conv3` 2 times"),
+    ],
+)
+def test_a_wrong_mapping_is_refused(mapping: dict[str, str], message: str) -> None:
+    with pytest.raises(NetError) as caught:
+        match_layers(graph_of(OURS), state_of(bottleneck(*THEIR_NAMES)), mapping)
+    assert message in str(caught.value)
+
+
+@pytest.mark.torch
+def test_half_precision_and_parameters_of_a_module_are_taken() -> None:
+    torch = pytest.importorskip("torch")
+    linear = torch.nn.Linear(3, 2).half()
+    weights = from_state_dict(graph_of([("fc.weight", (2, 3)), ("fc.bias", (2,))]), linear.state_dict())
+    assert all(array.dtype == np.float32 for array in weights.values())
+    np.testing.assert_array_equal(weights["fc.weight"], linear.weight.detach().float().numpy())
