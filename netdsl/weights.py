@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from netdsl import codes
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.ir.graph import Graph, Parameter, Value
 from netdsl.limits import DEFAULT_LIMITS, Limits
@@ -66,10 +67,11 @@ def check_inputs(graph: Graph, inputs: Mapping[str, Array], dtype: DTypeLike = n
     """The number of samples N of these inputs, each `N x` its shape (N times its rows where it has several).
 
     Real inputs may be of `dtype` or narrower. Raises one NetError that lists every missing (E0603), extra (E0604),
-    misshapen (E0605) or mistyped (E0606) one.
+    misshapen (E0605) or mistyped (E0606) one, and indices outside their table (E0608).
     """
     found: list[Diagnostic] = []
     samples: dict[str, int] = {}
+    limits = index_limits(graph)
     for value in graph.inputs:
         array = inputs.get(value.name)
         if array is None:
@@ -78,6 +80,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, Array], dtype: DTypeLike = n
             )
             continue
         found += _check_dtype(value, array, np.dtype(dtype))
+        found += _check_indices(value.name, array, limits.get(value.name))
         rows = array.shape[0] if array.ndim else 0
         if array.shape[1:] != value.type.shape or rows == 0 or rows % value.type.batch:
             found.append(_misshapen(value, array.shape))
@@ -139,6 +142,15 @@ def _check_dtype(value: Value, array: Array, dtype: np.dtype[Any]) -> Iterator[D
     if not right:
         help = f"convert it: `.astype(numpy.{wanted})`"
         yield Diagnostic(codes.INPUT_DTYPE, f"the input `{value.name}` holds {array.dtype}, not {wanted}", help=help)
+
+
+def _check_indices(name: str, array: Array, limit: int | None) -> Iterator[Diagnostic]:
+    if limit is None or array.dtype.kind not in "iu" or not array.size:
+        return
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= limit:
+        message = f"the input `{name}` holds {low if low < 0 else high}, but its table has rows 0 to {limit - 1}"
+        yield Diagnostic(codes.INDEX_OUTSIDE, message)
 
 
 def _misshapen(value: Value, shape: tuple[int, ...]) -> Diagnostic:

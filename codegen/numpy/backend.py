@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import PurePath
 
 from netdsl import codes
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact, header, portable
 from netdsl.codegen.names import comment
 from netdsl.codegen.numpy.channels_last import convolutions_last
@@ -125,6 +126,7 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
         recipes=[(definition(recipe.name, recipe.parameters), recipe.body) for recipe in program.recipes],
         tails=[(definition(tail.name, ("y", *tail.parameters)), tail.body) for tail in program.tails],
         dtype=dtype.label,
+        limits=index_limits(graph),
         inputs=[entry(name, (literal(value.type.shape), _element(value))) for name, value in program.inputs],
         outputs=[entry(name, (literal(value.type.shape), _element(value))) for name, value in graph.results],
         weights=[entry(p.value.name, tuple(map(str, p.value.type.shape))) for p in graph.parameters],

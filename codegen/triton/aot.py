@@ -93,7 +93,7 @@ def _kind(value: Any) -> str:
     """Triton's name of an argument's type."""
     if isinstance(value, int):
         return "i32"
-    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64"}
+    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64", "bool": "i1"}
     return "*" + names[str(value.dtype).removeprefix("torch.")]
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from netdsl import codes
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact, header, portable
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
@@ -137,6 +138,7 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             kernels=kernels,
             helpers=_helpers("\n".join(kernels)),
             dtype=STORED.get(dtype, dtype.label),
+            limits=index_limits(graph),
             inputs=[_signature(value.name, name, value.type) for name, value in program.inputs],
             outputs=[_signature(result.name, name, result.type) for name, result in program.results],
             weights=[(parameter.value.name, parameter.value.type.shape) for parameter in graph.parameters],

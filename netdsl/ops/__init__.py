@@ -32,6 +32,7 @@ from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import (
     Concat,
     Crop,
@@ -51,6 +52,7 @@ from netdsl.ops.shape import (
 
 ALL: tuple[type[Op], ...] = (
     *(Conv, UpConv, Fc, MatMul),
+    *(Embed,),
     *(Pool, AdaptivePool, Unpool),
     *(BatchNorm, BatchNormScale, LRN, LayerNorm, GroupNorm),
     *(Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, HardSwish, HardSigmoid, Sigmoid, Tanh, Softplus),

@@ -20,7 +20,8 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
-from netdsl.reference import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops.sequence import Embed
+from netdsl.reference import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.reference.windows import Array
 
 Arrays = tuple[Array, ...]
@@ -33,6 +34,7 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     Unpool: pool.unpool,
     Fc: linear.fc,
     MatMul: linear.matmul,
+    Embed: sequence.embed,
     BatchNorm: norm.batch_norm,
     BatchNormScale: norm.batch_norm_scale,
     LRN: norm.lrn,

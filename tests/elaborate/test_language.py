@@ -218,6 +218,19 @@ def test_constants_of_the_network_join_samples(build):
     assert graph.outputs[0].type.batch == 1
 
 
+@pytest.mark.parametrize("kind", ["int", "bool"])
+@pytest.mark.parametrize("step", ["relu", "fc 3", "add(it, x)", "conv 2 k1", "softmax", "mean", "scale 2", "layernorm"])
+def test_whole_numbers_and_truth_values_never_become_activations_by_themselves(find, kind, step):
+    (found,) = find(f"net N {{ input words: {kind} 3x4; input x: 3x4; {step} }}")
+    assert "expects real numbers" in found.message
+
+
+def test_a_table_is_read_by_whole_numbers_alone(find):
+    (found,) = find("net N { input x: 4; embed 9 3 }")
+    assert "expects whole numbers" in found.message
+    assert "int length" in found.help
+
+
 def test_integer_and_boolean_inputs(build):
     graph = build("net N { input words: int 16; input mask: bool 16; input x: 4; relu(x); output words, mask, it }")
     assert [value.type.dtype.label for value in graph.inputs] == ["int64", "bool", "float32"]

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import netdsl
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
@@ -52,9 +53,13 @@ def samples(op: type[Op]) -> Graph:
 def arrays(graph: Graph, positive: bool) -> dict[str, Any]:
     """Weights and inputs that float16 and bfloat16 hold exactly; places of pooling are different ones of a plane."""
     source = np.random.default_rng(0)
-    made = {}
+    limits = index_limits(graph)
+    made: dict[str, Any] = {}
     for value in (*graph.inputs, *(parameter.value for parameter in graph.parameters)):
         shape = (BATCH * value.type.batch, *value.type.shape) if value.type.batch else value.type.shape
+        if value.name in limits:
+            made[value.name] = source.integers(0, limits[value.name], shape)
+            continue
         if value.type.dtype is DType.INT64:
             size = value.type.size // value.type.shape[0]
             planes = [source.permutation(size) for _ in range(shape[0] * shape[1])]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.numpy.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
@@ -57,13 +58,18 @@ def random_weights(graph: Graph, dtype: DType, seed: int = 0) -> dict[str, Any]:
 
 
 def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1) -> dict[str, Any]:
-    """Normal inputs for n samples; indices are those of a pooling by 2."""
+    """Normal inputs for n samples; indices are rows of a table, or those of a pooling by 2."""
     source = np.random.default_rng(seed)
-    arrays = {}
+    limits = index_limits(graph)
+    arrays: dict[str, Any] = {}
     for value in graph.inputs:
         shape = (n * value.type.batch, *value.type.shape)
         if value.type.dtype.is_float:
             arrays[value.name] = source.standard_normal(shape).astype(ELEMENTS[dtype])
+        elif value.name in limits:
+            arrays[value.name] = source.integers(0, limits[value.name], shape)
+        elif value.type.dtype is DType.BOOL:
+            arrays[value.name] = source.random(shape) < 0.5
         else:
             places = np.arange(value.type.size // value.type.shape[0]).reshape(1, 1, *value.type.shape[1:])
             arrays[value.name] = np.broadcast_to(places, shape).astype(np.int64)

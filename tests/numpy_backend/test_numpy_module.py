@@ -23,7 +23,7 @@ from netdsl.codegen.numpy.backend import compile_graph
 from netdsl.diagnostics import NetError
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
-from netdsl.ops import Add, Conv, Fc, Flatten, Pool, Relu
+from netdsl.ops import Add, Conv, Embed, Fc, Flatten, Pool, Relu
 from netdsl.tensor import DType, TensorType
 
 
@@ -180,6 +180,38 @@ def test_everything_wrong_with_inputs_is_said_at_once() -> None:
     assert "mask is 2 x 2 x 6 x 5" in str(caught.value)
     with pytest.raises(Exception, match="image has 2, mask has 1"):
         model(image=x, mask=x[:1])
+
+
+def whole_numbers() -> Graph:
+    """Whole numbers that are indices, and truth values that only move."""
+    builder = GraphBuilder("Words")
+    words = builder.input("words", TensorType((4,), DType.INT64))
+    mask = builder.input("mask", TensorType((2, 3), DType.BOOL))
+    (rows,) = builder.node(Embed(5, 3), (words,), name="embed")
+    (flat,) = builder.node(Flatten(), (mask,), name="flatten")
+    return builder.result("rows", rows).result("flat", flat).finish()
+
+
+def test_whole_numbers_and_truth_values_are_checked_like_all_inputs() -> None:
+    graph = whole_numbers()
+    weights = random_weights(graph, DType.FLOAT32)
+    model = load_model(compile_graph(graph), weights)
+    words, mask = np.array([[0, 4, 2, 0]]), np.array([[[True, False, True], [False, False, True]]])
+    rows, flat = model(words, mask)
+    assert np.array_equal(rows, weights["embed.weight"][words])
+    assert np.array_equal(flat, mask.reshape(1, 6))
+    assert flat.dtype == bool
+    for given, said in (
+        ((words + 1, mask), "words holds indices from 1 to 5, expected 0 to 4"),
+        ((words - 1, mask), "words holds indices from -1 to 3, expected 0 to 4"),
+        ((words.astype(np.float32), mask), "words holds float32, expected int64"),
+        ((words, mask.astype(np.int64)), "mask holds int64, expected bool"),
+        ((words[:, :3], mask), "words is 1 x 3, expected N x 4"),
+    ):
+        with pytest.raises(Exception, match=said) as caught:
+            model(*given)
+        assert type(caught.value).__name__ == "ModelError"
+    assert [len(result) for result in model(words[:0], mask[:0])] == [0, 0]
 
 
 def test_everything_wrong_with_a_weights_file_is_said_at_once(module: ModuleType, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.storage import View
 from netdsl.ir.graph import Node
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 Calls = Call | tuple[Call, ...]
@@ -157,6 +157,7 @@ READ: dict[type[Op], dict[str, Callable[[Lowering], Lowering]]] = {
     conv.Conv: {"last channel first": reads("[..., ::-1]")},
     conv.UpConv: {"last channel first": reads("[..., ::-1]")},
     linear.Fc: {"last feature first": reads("[..., ::-1]")},
+    sequence.Embed: {"another index": reads("[..., ::-1]"), "last feature first": reads("[:, ::-1]", 1)},
     linear.MatMul: {"last column first": reads("[..., ::-1]")},
     pool.Unpool: {"places of another channel": reads("[..., ::-1]", 1), "another channel": reads("[..., ::-1]")},
     shape.Flatten: {"last channel first": reads("[:, ::-1]")},

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from items import IT, Author, Item, Scope, sequence
 from operators import layer, let, on_it, own, param
 
-from netdsl.ops import shape
+from netdsl.ops import elementwise, shape
 from netdsl.ops.base import Op
+from netdsl.ops.sequence import Embed
 from netdsl.tensor import DType, TensorType
 
 ENTROPY = 1000
 ITEMS = 10
 DEPTH = 2
 """Bodies within bodies."""
+INDICES = 32
+"""Whole numbers of inputs are below this."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ def write(entropy: bytes) -> RandomNet:
     it = trace.inputs[0]
     if names and has_map(trace.types[it]):
         items.append(steps(author, names, False))
+        it = items[-1].run(trace, scope, it)
+    words = [name for name, value in scope.tensors.items() if _is_discrete(trace, value, DType.INT64)]
+    if words and dice.chance(70):
+        items.append(embedded(author, words[0]))
         it = items[-1].run(trace, scope, it)
     if dice.chance(15):
         items.append(with_weights(author, trace.types[it]))
@@ -157,6 +164,18 @@ def with_weights(author: Author, x: TensorType) -> Item:
     return sequence(author, [param(author, name, x.shape), let(author, made, chain, own(name)), join])
 
 
+def embedded(author: Author, words: str) -> Item:
+    """One element of the rows that an input of whole numbers takes from a table, added to all of `it`."""
+    dice = author.dice
+    picked, width = author.tensor_name(), dice.between(1, 4)
+    rows = layer(author, Embed, {"vocab": dice.between(INDICES, 2 * INDICES), "width": width})
+    pick = layer(author, shape.Take, {"index": dice.between(0, 8 * width - 1)})
+    chain = sequence(author, [rows, layer(author, shape.Flatten, {}), pick], one_line=True)
+    return sequence(
+        author, [let(author, picked, chain, own(words)), layer(author, elementwise.Add, {}, (IT, own(picked)))]
+    )
+
+
 def rearranged(author: Author, trace: Trace, scope: Scope) -> Item | None:
     """Layers that only move values, on an input of whole numbers or booleans."""
     dice = author.dice
@@ -176,8 +195,8 @@ def rearranged(author: Author, trace: Trace, scope: Scope) -> Item | None:
 MOVING: tuple[type[Op], ...] = (shape.Flatten, shape.Reshape, shape.Transpose, shape.Slice, shape.Take)
 
 
-def _is_discrete(trace: Trace, value: Any) -> bool:
-    return isinstance(value, int) and not trace.types[value].dtype.is_float
+def _is_discrete(trace: Trace, value: Any, *kinds: DType) -> bool:
+    return isinstance(value, int) and trace.types[value].dtype in (kinds or (DType.INT64, DType.BOOL))
 
 
 def outputs(author: Author, trace: Trace, scope: Scope, it: int) -> tuple[list[str], tuple[tuple[str, int], ...]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch_build
-from generator import RandomNet
+from generator import INDICES, RandomNet
 
 from netdsl.analysis.cost import layer_costs, totals
 from netdsl.analysis.summary import summarise
@@ -118,7 +118,7 @@ def draw_data(net: RandomNet) -> Data:
     for value in net.trace.inputs:
         type = net.trace.types[value]
         array = random.standard_normal((net.rows, *type.shape))
-        kept = {DType.INT64: (10 * array).astype(np.int64), DType.BOOL: array > 0}
+        kept = {DType.INT64: (10 * abs(array)).astype(np.int64) % INDICES, DType.BOOL: array > 0}
         inputs.append(kept.get(type.dtype, exact(array)))
     weights = []
     for spec in net.trace.weights:

@@ -9,7 +9,7 @@ import pytest
 from corners import CORNERS
 from torch_oracles import ORACLES, torch
 
-from netdsl.ops import ALL
+from netdsl.ops import ALL, Embed
 from netdsl.ops.base import Op, Sample, Types
 from netdsl.reference.interpret import REFERENCE, evaluate
 from netdsl.tensor import DType, TensorType
@@ -31,7 +31,9 @@ def operands_of(op: Op, types: Types, rows: int, dtype: type, random: np.random.
     arrays = []
     for index, type_ in enumerate(types):
         shape = (rows * type_.batch, *type_.shape) if type_.batch else type_.shape
-        if type_.dtype is DType.INT64:
+        if isinstance(op, Embed):
+            arrays.append(random.integers(0, op.vocab, shape))
+        elif type_.dtype is DType.INT64:
             places = random.permuted(np.tile(np.arange(np.prod(op.to)), (*shape[:2], 1)), axis=2)
             arrays.append(places[..., : np.prod(shape[2:])].reshape(shape))
         elif op.word in ("log", "sqrt", "bnscale") or (op.word == "div" and index == 1):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 try:
@@ -156,6 +156,7 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     linear.MatMul: lambda op, a, b: torch.matmul(
         a.transpose(-1, -2) if op.transpose_a else a, b.transpose(-1, -2) if op.transpose_b else b
     ),
+    sequence.Embed: lambda op, x, weight: functional.embedding(x, weight),
     norm.BatchNorm: batch_norm_,
     norm.BatchNormScale: lambda op, gamma, variance: gamma * torch.rsqrt(variance + op.eps),
     norm.LRN: lambda op, x: functional.local_response_norm(x, op.size, op.alpha, op.beta, op.offset),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.kernels import Tile
@@ -117,14 +118,19 @@ def random_weights(graph: Graph, dtype: DType, seed: int = 0) -> dict[str, Any]:
 
 
 def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1, positive: bool = False) -> dict[str, Any]:
-    """Normal inputs for n samples; indices are different places of the smallest map."""
+    """Normal inputs for n samples; indices are rows of a table, or different places of a map."""
     source = np.random.default_rng(seed)
-    arrays = {}
+    limits = index_limits(graph)
+    arrays: dict[str, Any] = {}
     for value in graph.inputs:
         shape = (n * value.type.batch, *value.type.shape)
         if value.type.dtype.is_float:
             array = source.standard_normal(shape)
             arrays[value.name] = rounded(abs(array) + 0.5 if positive else array, dtype)
+        elif value.name in limits:
+            arrays[value.name] = source.integers(0, limits[value.name], shape)
+        elif value.type.dtype is DType.BOOL:
+            arrays[value.name] = source.random(shape) < 0.5
         else:
             count = value.type.size // value.type.shape[0]
             planes = [source.permutation(count) for _ in range(shape[0] * shape[1])]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
-from interpreted import Interpreter, compare, single
+from interpreted import Interpreter, compare, random_inputs, random_weights, single
 
-from netdsl.ops import ALL, Div, Log, LogSoftmax, Relayout, Sqrt
+from netdsl.codegen.triton.backend import compile_graph
+from netdsl.ir.build import GraphBuilder
+from netdsl.ops import ALL, Div, Embed, Log, LogSoftmax, Relayout, Sqrt, Transpose
 from netdsl.ops.base import Op, Sample
-from netdsl.tensor import DType
+from netdsl.reference.interpret import interpret
+from netdsl.tensor import DType, TensorType
 
 pytestmark = pytest.mark.triton
 
@@ -37,3 +41,23 @@ def test_the_samples_reach_every_operator() -> None:
     reached: set[Any] = {param.values[0] for param in SAMPLES}
     assert reached == set(ALL)
     assert {Relayout, LogSoftmax} <= reached
+
+
+def test_whole_numbers_and_truth_values_are_checked_and_moved(interpreter: Interpreter) -> None:
+    builder = GraphBuilder("Words")
+    words = builder.input("words", TensorType((4,), DType.INT64))
+    mask = builder.input("mask", TensorType((2, 3), DType.BOOL))
+    (rows,) = builder.node(Embed(5, 3), (words,), name="embed")
+    (turned,) = builder.node(Transpose(), (mask,), name="transpose")
+    graph = builder.result("rows", rows).result("turned", turned).result("words", words).finish()
+    weights, inputs = random_weights(graph, DType.FLOAT32), random_inputs(graph, DType.FLOAT32, 3)
+    source = compile_graph(graph, DType.FLOAT32).source
+    found = interpreter.run(source, inputs, weights)
+    for result, wanted in zip(found, interpret(graph, inputs, weights), strict=True):
+        assert result.dtype == wanted.dtype
+        assert np.array_equal(result, wanted)
+    for change, said in ((1, "indices from 1 to"), (-1, "indices from -1 to")):
+        inputs["words"] = np.array([[0, 1, 4, 4]]) + change
+        inputs["mask"] = inputs["mask"][:1]
+        with pytest.raises(AssertionError, match=f"words holds {said} .*, expected 0 to 4"):
+            interpreter.run(source, inputs, weights)

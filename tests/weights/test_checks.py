@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from netdsl import codes
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
+from netdsl.ops import Embed, Flatten
 from netdsl.ops.base import ONES, ZEROS
+from netdsl.reference.interpret import interpret
 from netdsl.source import Source, Span
 from netdsl.tensor import DType, TensorType
 from netdsl.weights import check_inputs, check_weights
@@ -104,3 +107,43 @@ def test_one_wrong_input(name: str, array: np.ndarray, code: str) -> None:
     with pytest.raises(NetError) as caught:
         check_inputs(graph(), INPUTS | {name: array})
     assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+def sentences(vocab: int = 5) -> Graph:
+    """Words that reach two tables, one of them through a rearrangement; pages that reach none."""
+    builder = GraphBuilder("Sentences")
+    words = builder.input("words", TensorType((4, 2), DType.INT64))
+    pages = builder.input("pages", TensorType((3,), DType.INT64))
+    (wide,) = builder.node(Embed(2 * vocab, 3), (words,), name="wide")
+    (flat,) = builder.node(Flatten(), (words,), name="flat")
+    (narrow,) = builder.node(Embed(vocab, 3), (flat,), name="narrow")
+    for name, value in (("wide", wide), ("narrow", narrow), ("pages", pages)):
+        builder.result(name, value)
+    return builder.finish()
+
+
+def test_the_smallest_table_that_an_input_reaches_bounds_it() -> None:
+    assert index_limits(sentences()) == {"words": 5}
+    assert index_limits(graph()) == {}
+
+
+@pytest.mark.parametrize(("index", "fits"), [(0, True), (4, True), (5, False), (-1, False), (2**40, False)])
+def test_indices_are_checked_against_their_table(index: int, fits: bool) -> None:
+    words = np.zeros((2, 4, 2), np.int64)
+    words[1, 2, 1] = index
+    given = {"words": words, "pages": np.full((2, 3), 99)}
+    if fits:
+        assert check_inputs(sentences(), given) == 2
+        return
+    with pytest.raises(NetError, match=f"`words` holds {index}, but its table has rows 0 to 4") as caught:
+        check_inputs(sentences(), given)
+    assert [d.code for d in caught.value.diagnostics] == [codes.INDEX_OUTSIDE]
+
+
+def test_an_index_that_nobody_checked_makes_nan() -> None:
+    words = np.array([[[0, 4], [3, 5], [-1, 2], [1, 1]]])
+    weights = {"wide.weight": np.ones((10, 3), np.float32), "narrow.weight": np.ones((5, 3), np.float32)}
+    given = {"words": words, "pages": np.zeros((1, 3), np.int64)}
+    wide, narrow, _ = interpret(sentences(), given, weights)
+    assert np.isnan(wide[0, :, :, 0]).tolist() == [[False, False], [False, False], [True, False], [False, False]]
+    assert np.isnan(narrow[0, :, 0]).tolist() == [False, False, False, True, True, False, False, False]

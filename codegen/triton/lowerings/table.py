@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netdsl.codegen.triton.expressions import EXPRESSIONS
-from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce
+from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce, sequence
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
 from netdsl.ops import shape
@@ -17,6 +17,7 @@ from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.sequence import Embed
 
 Lowering = Callable[[Planner, Site], None]
 
@@ -26,6 +27,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     UpConv: conv.upconv,
     Fc: gemm.fc,
     MatMul: gemm.matmul,
+    Embed: sequence.embed,
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
