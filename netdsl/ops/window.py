@@ -36,7 +36,7 @@ def unread(length: int, kernel: int, stride: int, before: int, after: int, dilat
     span = extent(kernel, dilation)
     room = length + before + after - span
     left = room % stride
-    return max(left - after, 0) if room >= 0 and left > stride - span else 0
+    return min(max(left - after, 0), length) if room >= 0 and left > stride - span else 0
 
 
 def same_padding(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:

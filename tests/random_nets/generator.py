@@ -171,9 +171,8 @@ def embedded(author: Author, words: str) -> Item:
     rows = layer(author, Embed, {"vocab": dice.between(INDICES, 2 * INDICES), "width": width})
     pick = layer(author, shape.Take, {"index": dice.between(0, 8 * width - 1)})
     chain = sequence(author, [rows, layer(author, shape.Flatten, {}), pick], one_line=True)
-    return sequence(
-        author, [let(author, picked, chain, own(words)), layer(author, elementwise.Add, {}, (IT, own(picked)))]
-    )
+    join = layer(author, elementwise.Add, {}, (IT, own(picked)))
+    return sequence(author, [let(author, picked, chain, own(words)), join])
 
 
 def rearranged(author: Author, trace: Trace, scope: Scope) -> Item | None:
