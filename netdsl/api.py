@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netdsl import backends, codes, driver
+from netdsl import arguments, backends, codes, driver
 from netdsl.analysis import summary, table
 from netdsl.diagnostics import Diagnostic, NetError, Report
 from netdsl.files import refuse
@@ -22,7 +22,7 @@ __all__ = ["NetError", "Network", "load"]
 def load(
     path: str | os.PathLike[str],
     net: str | None = None,
-    shape: Mapping[str, tuple[int, ...]] | None = None,
+    shape: Mapping[str, Sequence[int]] | None = None,
     *,
     limits: Limits = DEFAULT_LIMITS,
     **parameters: object,
@@ -31,13 +31,20 @@ def load(
 
     net         which net, where the file holds several.
     shape       shapes per sample of inputs by name, such as `{"image": (3, 320, 320)}`.
-    parameters  the net's parameters, such as `classes=10`.
+    parameters  the net's parameters, such as `classes=10`; numbers and arrays may be NumPy's.
 
     Raises NetError with every mistake found.
     """
     report = Report()
-    shapes = {name: _shape(name, extents) for name, extents in (shape or {}).items()}
-    graph = driver.build(driver.Request(os.fspath(path), net, parameters, shapes, limits), report)
+    shapes = {
+        name: arguments.shape(name, extents)
+        for name, extents in arguments.mapping("shape", {} if shape is None else shape).items()
+    }
+    if not isinstance(limits, Limits):
+        raise refuse(codes.BAD_OPTION, f"limits must be netdsl.limits.Limits, not {limits!r:.100}")
+    settings = {name: arguments.plain(value) for name, value in parameters.items()}
+    chosen = None if net is None else arguments.word("net", net)
+    graph = driver.build(driver.Request(arguments.path("a program", path), chosen, settings, shapes, limits), report)
     return Network(graph, report.diagnostics, limits)
 
 
@@ -52,15 +59,25 @@ class Network:
     def __repr__(self) -> str:
         return f"<netdsl.Network {self.graph.name}, {len(self.graph.nodes)} layers>"
 
-    def summary(self, batch: int = 1, dtype: str = "float32", depth: int | None = None) -> NetworkSummary:
-        """What `netdsl summary` shows, counted for a batch. Raises NetError (E0703) for an unknown dtype."""
-        return NetworkSummary(summary.summarise(self.graph, batch, backends.dtype_named(dtype), depth))
+    def summary(self, batch: int = 1, dtype: object = "float32", depth: int | None = None) -> NetworkSummary:
+        """What `netdsl summary` shows, counted for a batch, blocks deeper than `depth` folded.
+
+        A dtype is a name, or NumPy's or PyTorch's dtype of that name. Raises NetError (E0615, E0703).
+        """
+        samples = arguments.whole("batch", batch, 1, arguments.LARGEST_BATCH)
+        folded = None if depth is None else arguments.whole("depth", depth, 0, arguments.LARGEST_BATCH)
+        element = backends.dtype_named(arguments.dtype_name(dtype))
+        return NetworkSummary(summary.summarise(self.graph, samples, element, folded))
 
     def init_weights(self, seed: int = 0) -> dict[str, Any]:
-        """Fresh weights by name, as float32 arrays: the same for the same seed on every machine."""
+        """Fresh weights by name, as float32 arrays: the same for the same seed on every machine.
+
+        Raises NetError for a seed that is no whole number from 0 up (E0615), and where they are too large (E0907).
+        """
         from netdsl import weights
 
-        return weights.initialise(self.graph, seed, self._limits)
+        number = arguments.whole("seed", seed, 0, arguments.LARGEST_SEED)
+        return weights.initialise(self.graph, number, self._limits)
 
     def run(self, *inputs: Any, weights: Mapping[str, Any] | None = None, **named: Any) -> Any:
         """The reference interpreter on `N x C x H x W` arrays; several outputs come as a tuple.
@@ -77,26 +94,35 @@ class Network:
             *inputs, weights = inputs  # type: ignore[assignment]
         given = {value.name: array for value, array in zip(self.graph.inputs, inputs, strict=False)}
         extra = {f"input {number + 1}": array for number, array in enumerate(inputs) if number >= len(given)}
-        arrays = {name: np.asarray(array) for name, array in {**given, **extra, **named}.items()}
-        tensors = {name: np.asarray(array) for name, array in (weights or {}).items()}
+        for name in named:
+            if name in given:
+                raise refuse(codes.BAD_OPTION, f"the input {name} is given twice, by place and by name")
+        arrays = {name: _array(f"the input {name}", array) for name, array in {**given, **extra, **named}.items()}
+        given_weights = arguments.mapping("weights", {} if weights is None else weights)
+        tensors = {name: _array(f"the weight {name}", array) for name, array in given_weights.items()}
         dtype = np.float64 if any(a.dtype == np.float64 for a in (*arrays.values(), *tensors.values())) else np.float32
         check_weights(self.graph, tensors)
         check_inputs(self.graph, arrays, dtype)
         outputs = interpret(self.graph, arrays, tensors, dtype)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def compile(self, backend: str = "numpy", dtype: str = "float32") -> Artifact:
+    def compile(self, backend: str = "numpy", dtype: object = "float32") -> Artifact:
         """A module that runs without netdsl: `.source` is its text, `.write(path)` writes it.
 
-        Raises NetError where the backend lacks the dtype (E0703) or an operator (E0704).
+        A dtype is a name, or NumPy's or PyTorch's dtype of that name. Raises NetError where there is no such backend
+        (E0701), or where it lacks the dtype (E0703) or an operator (E0704).
         """
-        return backends.generate(self.graph, backend, dtype)
+        return backends.generate(self.graph, arguments.word("backend", backend), arguments.dtype_name(dtype))
 
 
-def _shape(name: str, extents: object) -> tuple[int, ...]:
-    if isinstance(extents, list | tuple) and all(type(extent) is int and extent >= 0 for extent in extents):
-        return tuple(extents)
-    raise refuse(codes.BAD_OPTION, f"the shape of {name} must be a tuple of whole numbers, not {extents!r:.100}")
+def _array(what: str, value: object) -> Any:
+    """A NumPy array of what a caller passes: a tensor of PyTorch on the CPU, lists of numbers, an array."""
+    import numpy as np
+
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise refuse(codes.BAD_OPTION, f"{what} is no array: {str(error).splitlines()[0]:.200}") from None
 
 
 class NetworkSummary:

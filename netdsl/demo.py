@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from netdsl import files, tensorfile
 from netdsl.api import load
-from netdsl.codegen.artifact import is_generated
+from netdsl.codegen.artifact import edited
 
 Bytes = NDArray[np.uint8]
 
@@ -61,8 +61,13 @@ def read_digits(folder: Path, force: bool = False) -> Reading:
     artifact = load(str(examples / "digits.net")).compile(backend="numpy")
     module, weights = folder / "digits.py", folder / "digits.safetensors"
     trained = (examples / "digits.safetensors").read_bytes()
-    files.write(str(module), artifact.source.encode(), ours=is_generated, force=force)
-    files.write(str(weights), trained, ours=trained.startswith, force=force)
+    files.write(str(module), artifact.source.encode(), objection=edited, force=force)
+    files.write(
+        str(weights),
+        trained,
+        objection=lambda content: None if content == trained else files.maybe_trained(content),
+        force=force,
+    )
     model = _imported(module).load(str(weights))
     test = tensorfile.read((examples / "digits_test.safetensors").read_bytes())
     scores: NDArray[Any] = model(test["images"].astype(np.float32) / 255)
@@ -114,7 +119,12 @@ def png(image: Bytes) -> bytes:
 def write_sheet(reading: Reading, folder: Path, force: bool = False) -> Path:
     """Write the contact sheet as `digits.png`; its path. Raises NetError where another file is in the way."""
     path = folder / "digits.png"
-    files.write(str(path), contact_sheet(reading), ours=lambda head: MARK in head, force=force)
+    files.write(
+        str(path),
+        contact_sheet(reading),
+        objection=lambda content: None if MARK in content else files.foreign(content),
+        force=force,
+    )
     return path
 
 

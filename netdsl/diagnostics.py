@@ -90,6 +90,10 @@ class NetError(Exception):
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(f"{d.severity.value}[{d.code}]: {d.message}" for d in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type[NetError], tuple[tuple[Diagnostic, ...]]]:
+        """Made anew from its diagnostics, so that it passes between processes."""
+        return NetError, (self.diagnostics,)
+
     @property
     def is_limit(self) -> bool:
         """Whether a stated limit was met, which has an exit status of its own."""

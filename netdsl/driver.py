@@ -111,8 +111,8 @@ def _called(file: str) -> str:
     return "<stdin>" if file == files.STDIN else file
 
 
-def _parse(file: str, name: str, report: Report, limits: Limits) -> ast.File | None:
-    source = decode(files.read(file, limits.file_bytes), name, report, limits)
+def _parse(file: str, name: str, report: Report, limits: Limits, use: Label | None = None) -> ast.File | None:
+    source = decode(files.read(file, limits.file_bytes), name, report, limits, use)
     return parse(source, report, limits) if source else None
 
 
@@ -137,7 +137,8 @@ def _read_used(folder: str, use: ast.Use, report: Report, limits: Limits) -> ast
         help = f'did you mean `use "{near}"`?' if near else f"there are {', '.join(beside[:10])}" if beside else None
         _complain(report, use, codes.USE_NOT_FOUND, f"there is no file {path} in {where}", help=help)
         return None
-    return _parse(target, path if standard else os.path.join(folder, path), report, limits)
+    name = path if standard else os.path.join(folder, path)
+    return _parse(target, name, report, limits, Label(use.path.span))
 
 
 def _beside(root: str, target: str, standard: bool) -> list[str]:

@@ -13,8 +13,21 @@ from netdsl import codes
 from netdsl.diagnostics import Code, Diagnostic, NetError
 
 STDIN = "-"
-NOT_OURS = "netdsl did not generate it"
-MAYBE_TRAINED = "it may hold trained weights"
+LOOKED_AT = 2**26
+"""Bytes of an existing file that are read to see whether it may be replaced."""
+
+Objection = Callable[[bytes], str | None]
+"""Why a file with this content must stay, or None where it may be replaced."""
+
+
+def foreign(_: bytes) -> str:
+    """The objection to replacing any existing file."""
+    return "netdsl did not generate it"
+
+
+def maybe_trained(_: bytes) -> str:
+    """The objection to replacing any file of weights."""
+    return "it may hold trained weights"
 
 
 def refuse(code: Code, message: str, help: str | None = None) -> NetError:
@@ -56,15 +69,13 @@ def kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def write(
-    path: str, data: bytes, *, ours: Callable[[bytes], bool], force: bool = False, otherwise: str = NOT_OURS
-) -> None:
+def write(path: str, data: bytes, *, objection: Objection, force: bool = False) -> None:
     """Write a file whole or not at all: a temporary file beside it, which then takes its name.
 
-    An existing file is replaced only where `ours` says of its first 4096 bytes that netdsl made it, or with `force`
-    (E0610 otherwise). Links are followed; a device or a pipe is written directly. Raises NetError (E0602) on failure.
+    An existing file is replaced only where `objection` has none to its content, or with `force` (E0610 otherwise).
+    Links are followed; a device or a pipe is written directly. Raises NetError (E0602) on failure.
     """
-    check_free(path, ours=ours, force=force, otherwise=otherwise)
+    check_free(path, objection=objection, force=force)
     try:
         target = os.path.realpath(path)
         mode = os.stat(target).st_mode if os.path.lexists(target) else None
@@ -77,18 +88,16 @@ def write(
         raise refuse(codes.CANNOT_WRITE, f"cannot write {path}: {reason(error)}") from None
 
 
-def check_free(path: str, *, ours: Callable[[bytes], bool], force: bool = False, otherwise: str = NOT_OURS) -> None:
-    """Refuse, before any work, what `write` would refuse: a file that netdsl did not make (E0610), a folder (E0602).
-
-    `otherwise` is what may be said of a file that is not `ours`.
-    """
+def check_free(path: str, *, objection: Objection, force: bool = False) -> None:
+    """Refuse, before any work, what `write` would refuse: a file that must stay (E0610), a folder (E0602)."""
     if os.path.isdir(path):
         raise refuse(codes.CANNOT_WRITE, f"cannot write {path}: it is a folder")
     if force or not os.path.isfile(path):
         return
-    if not ours(read(path, 4096)):
+    why = objection(read(path, LOOKED_AT))
+    if why:
         help = "choose another name, or replace it with `--force` (in Python, `force=True`)"
-        raise refuse(codes.WOULD_OVERWRITE, f"{path} exists, and {otherwise}", help)
+        raise refuse(codes.WOULD_OVERWRITE, f"{path} exists, and {why}", help)
 
 
 def check_apart(path: str, *inputs: str) -> None:
@@ -123,11 +132,6 @@ def _replace(target: str, data: bytes, mode: int | None) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def never(_: bytes) -> bool:
-    """`ours` for files that carry no mark of netdsl: an existing one is never replaced without `force`."""
-    return False
 
 
 def reason(error: Exception) -> str:

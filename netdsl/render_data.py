@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
 from netdsl.diagnostics import Diagnostic, Label
 from netdsl.render import calls, end_position, shown
+from netdsl.source import encodable
 
 
 def as_json(diagnostics: Iterable[Diagnostic], limit: int = 20) -> str:
@@ -26,7 +28,7 @@ def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
     return {
         "severity": diagnostic.severity.value,
         "code": str(diagnostic.code),
-        "message": diagnostic.message,
+        "message": encodable(diagnostic.message),
         **place,
         "labels": [{**_place(label), "text": label.text} for label in labels],
         "calls": [
@@ -79,7 +81,8 @@ def _escape(text: str, also: str = "") -> str:
 def _message(diagnostic: Diagnostic) -> str:
     """The sentence, what stands under the caret, and the calls that led there."""
     label = diagnostic.primary.text if diagnostic.primary else ""
-    return "\n".join(part for part in (diagnostic.message, label, calls(diagnostic.frame), *diagnostic.notes) if part)
+    parts = (diagnostic.message, label, calls(diagnostic.frame), *diagnostic.notes)
+    return encodable("\n".join(part for part in parts if part))
 
 
 def sarif(diagnostics: Iterable[Diagnostic], limit: int = 20) -> str:
@@ -132,5 +135,5 @@ def _uri(name: str) -> str:
     safe = "/-._~"
     return "".join(
         chr(byte) if (byte < 128 and chr(byte).isalnum()) or chr(byte) in safe else f"%{byte:02X}"
-        for byte in name.replace("\\", "/").encode()
+        for byte in name.replace(os.sep, "/").encode()
     )

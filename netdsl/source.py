@@ -6,11 +6,16 @@ from bisect import bisect_right
 from functools import cached_property
 
 
+def encodable(text: str) -> str:
+    """The text with what UTF-8 cannot hold, the strange bytes of a file's name, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Source:
     """One `.net` text: `name` is what messages call it (a path as the user gave it, or `<stdin>`)."""
 
     def __init__(self, name: str, text: str) -> None:
-        self.name = name
+        self.name = encodable(name)
         self.text = text
 
     def __repr__(self) -> str:

@@ -74,7 +74,7 @@ def write(path: str | Path, tensors: Mapping[str, Array], *, force: bool = False
 
     Raises NetError: E0602 (cannot be written), E0610 (exists), E0504 (an element type that the format does not have).
     """
-    files.write(str(path), pack(tensors), ours=files.never, force=force, otherwise=files.MAYBE_TRAINED)
+    files.write(str(path), pack(tensors), objection=files.maybe_trained, force=force)
 
 
 def pack(tensors: Mapping[str, Array]) -> bytes:

@@ -25,6 +25,7 @@ LAYERS = (
     ("diagnostics",),
     ("codes",),
     ("render", "files", "explain"),
+    ("arguments",),
     ("render_data",),
     ("ops",),
     ("ir",),

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from netdsl import codes
 from netdsl.analysis.vocabulary import index_limits
-from netdsl.codegen.artifact import Artifact, header, portable
+from netdsl.codegen.artifact import Artifact, header, portable, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.numpy.channels_last import convolutions_last
 from netdsl.codegen.numpy.lowerings import LOWERED
@@ -50,7 +50,7 @@ def compile_graph(
     program = Planner(convolutions_last(optimized), dtype, reserved_names()).run()
     init = portable(init_command) or f"netdsl init {PurePath(source_name).name} --net {graph.name} -o FILE"
     source = _render(optimized, program, dtype, source_name, init)
-    return Artifact(graph.name, "numpy", source, str(program.plan), tuple(map(str, remarks)))
+    return Artifact(graph.name, "numpy", sealed(source), str(program.plan), tuple(map(str, remarks)))
 
 
 def _check(graph: Graph, dtype: DType) -> None:
@@ -135,7 +135,6 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
         given="\n".join(lines(Bracket("inputs = ", names, is_tuple=True), 8)),
         results="\n".join(lines(Bracket("return ", program.results, is_tuple=True), 4)),
         images=images,
-        kinds=("F64", "F32", "F16"),
         cached="winograd" in program.kernels or "pack_tiles" in program.kernels,
         several=len(graph.results) > 1,
         init=init,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from netdsl import codes
 from netdsl.analysis.vocabulary import index_limits
-from netdsl.codegen.artifact import Artifact, header, portable
+from netdsl.codegen.artifact import Artifact, header, portable, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
@@ -56,7 +56,7 @@ def compile_graph(
     program = _lower(optimized, dtype, tiling or DefaultTiling())
     init = portable(init_command) or f"netdsl init {PurePath(source_name).name} --net {graph.name} -o FILE"
     source = _render(optimized, program, dtype, source_name, init)
-    return Artifact(graph.name, "triton", source, str(program.plan), tuple(map(str, remarks)))
+    return Artifact(graph.name, "triton", sealed(source), str(program.plan), tuple(map(str, remarks)))
 
 
 def _check(graph: Graph, dtype: DType) -> None:
@@ -145,7 +145,6 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             names=tuple(name for name, _ in program.inputs),
             targets=", ".join(f"y.{name}" for name, _ in program.results) + ("," if len(program.results) == 1 else ""),
             images=any(value.type.rank == 3 and value.type.shape[0] in (1, 3) for value in graph.inputs),
-            kinds=("F64", "F32", "F16", "BF16"),
             init=init,
         )
     )

@@ -9,18 +9,19 @@ from netdsl.diagnostics import Code, Diagnostic, Label
 from netdsl.ir.graph import Graph, Node, users
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
+from netdsl.ops.noise import Dropout
 from netdsl.ops.norm import BatchNorm
 
 
 def lint(graph: Graph) -> Iterator[Diagnostic]:
     """Warnings on pairs of neighbouring layers; one for each place in the text, however often it is expanded."""
-    read_by = users(graph)
-    results = set(graph.outputs)
+    only_reader = {value: readers[0] for value, readers in users(graph).items() if len(readers) == 1}
+    for value in graph.outputs:
+        only_reader.pop(value, None)
     for node in graph.nodes:
-        readers = read_by.get(node.outputs[0], [])
-        if len(readers) != 1 or node.outputs[0] in results or node.span is None:
+        reader = only_reader.get(node.outputs[0])
+        if reader is None or node.span is None:
             continue
-        (reader,) = readers
         if isinstance(reader.op, BatchNorm) and isinstance(node.op, Conv | UpConv | Fc) and node.op.bias:
             yield _warning(
                 codes.BIAS_BEFORE_NORM,
@@ -29,10 +30,15 @@ def lint(graph: Graph) -> Iterator[Diagnostic]:
                 reader,
                 "write `nobias`",
             )
-        elif _one_linear_map(node, reader):
+            continue
+        between = "nothing"
+        while reader is not None and isinstance(reader.op, Dropout):
+            between = "only dropout"
+            reader = only_reader.get(reader.outputs[0])
+        if reader is not None and _one_linear_map(node, reader):
             yield _warning(
                 codes.LINEAR_AFTER_LINEAR,
-                f"`{node.op.word}` and `{reader.op.word}` with nothing between them are one linear layer",
+                f"`{node.op.word}` and `{reader.op.word}` with {between} between them are one linear layer",
                 node,
                 reader,
                 "put an activation between them",

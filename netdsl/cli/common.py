@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
@@ -20,7 +21,20 @@ from netdsl.source import Source
 from netdsl.suggest import nearest
 from netdsl.syntax.parse import parse_expression
 
-__all__ = ["DONE", "WRONG_INPUT", "Parser", "colours", "limits_of", "request_of", "run", "say", "show", "take"]
+__all__ = [
+    "DONE",
+    "WRONG_INPUT",
+    "Parser",
+    "colours",
+    "limits_of",
+    "program",
+    "request_of",
+    "run",
+    "say",
+    "show",
+    "take",
+    "whole",
+]
 
 COMMAND_LINE = frozenset(
     {
@@ -35,6 +49,8 @@ COMMAND_LINE = frozenset(
     }
 )
 """Errors that another command line mends: exit status 2."""
+
+LARGEST_LIMIT = 10**18 - 1
 
 _FORMS = ("full", "concise", "json", "github", "sarif")
 
@@ -86,10 +102,17 @@ def limits_of(options: argparse.Namespace) -> Limits:
             near = nearest(name, known)
             help = f"did you mean `{near}`?" if near else None
             raise refuse(codes.BAD_OPTION, f"--limit: there is no limit {name}, only {', '.join(known)}", help)
-        if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise refuse(codes.BAD_OPTION, f"--limit {name}: {text[:50]} is no whole number")
-        limits = replace(limits, **{name: int(text)})
+        limits = replace(limits, **{name: whole(f"--limit {name}", text, 0, LARGEST_LIMIT)})
     return limits
+
+
+def whole(option: str, text: str, least: int, most: int) -> int:
+    """The whole number that an option gives, within bounds. Raises NetError (E0615)."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,1000}", text) else -1
+    if not least <= number <= most:
+        shown = text if len(text) <= 50 else text[:50] + "..."
+        raise refuse(codes.BAD_OPTION, f"{option}: {shown} is no whole number from {least} to {most}")
+    return number
 
 
 def run(options: argparse.Namespace, work: Callable[[Report], int], *, data: bool = True) -> int:
@@ -149,6 +172,18 @@ def colours(stream: IO[str]) -> bool:
 def say(text: str) -> None:
     """A message to the user, on standard error."""
     sys.stderr.write(text + "\n")
+
+
+def program(name: str) -> str:
+    """`python` or `netdsl` of the environment that runs this, as one would type it here: its path, where another one,
+    or none, answers to the bare name."""
+    from shutil import which
+
+    folder = os.path.dirname(os.path.abspath(sys.executable))
+    found, own = which(name), which(name, path=folder)
+    if own is None or (found and os.path.dirname(os.path.abspath(found)) == folder):
+        return name
+    return shlex.quote(own.removeprefix(os.getcwd() + os.sep))
 
 
 def _pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:

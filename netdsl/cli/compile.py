@@ -7,15 +7,17 @@ import os
 import shlex
 import sys
 
-from netdsl import backends, driver, files
+from netdsl import backends, codes, driver, files
 from netdsl.cli import common
-from netdsl.codegen.artifact import is_generated
+from netdsl.codegen.artifact import edited
 from netdsl.diagnostics import Report
 from netdsl.ir.text import dump
 from netdsl.passes.manager import Stage
 
 NETIR_MARK = "# IR of netdsl, "
 """How the first line of every dump begins."""
+IMPORTED = ("numpy", "safetensors", "threadpoolctl", "torch", "triton")
+"""What generated modules import beyond Python's own modules."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +38,9 @@ def _compile(options: argparse.Namespace, report: Report) -> int:
     graph = driver.build(common.request_of(options), report)
     output = options.output or f"{graph.name}.py"
     if output != files.STDIN:
-        files.check_free(output, ours=is_generated, force=options.force)
+        files.check_apart(output, options.file)
+        _check_name(output, options.force)
+        files.check_free(output, objection=edited, force=options.force)
     weights = f"{os.path.splitext(output)[0] if output != files.STDIN else graph.name}.safetensors"
     stages: list[Stage] = []
     artifact = backends.generate(graph, options.backend, options.dtype, _init_command(options, weights), stages.append)
@@ -45,20 +49,32 @@ def _compile(options: argparse.Namespace, report: Report) -> int:
     if options.remarks:
         for remark in artifact.remarks:
             common.say(f"remark: {remark}")
+        if not artifact.remarks:
+            common.say("no remarks: every rewrite that nearly applied did")
     if output == files.STDIN:
         sys.stdout.write(artifact.source)
         return common.DONE
-    files.write(output, artifact.source.encode(), ours=is_generated, force=options.force)
+    files.write(output, artifact.source.encode(), objection=edited, force=options.force)
     common.say(f"wrote {output} (net {graph.name}, backend {options.backend}, {options.dtype})")
     step = "next"
     if not os.path.exists(weights):
-        common.say(f"next: {_init_command(options, weights)}")
+        command = _init_command(options, weights).removeprefix("netdsl")
+        common.say(f"next: {common.program('netdsl')}{command}")
         step = "then"
     inputs = " ".join(
         f"--input {value.name}={value.name}.npy" if len(graph.inputs) > 1 else "--input x.npy" for value in graph.inputs
     )
-    common.say(f"{step}: python {shlex.quote(output)} --weights {shlex.quote(weights)} {inputs} --output y.npy")
+    python = common.program("python")
+    common.say(f"{step}: {python} {shlex.quote(output)} --weights {shlex.quote(weights)} {inputs} --output y.npy")
     return common.DONE
+
+
+def _check_name(output: str, force: bool) -> None:
+    """Refuse a module that Python would find in place of one that it, or a generated module, imports."""
+    name = os.path.basename(output).removesuffix(".py")
+    if name in (*sys.stdlib_module_names, *IMPORTED) and not force:
+        message = f"{output} would hide the module `{name}` of that name from every program beside it"
+        raise files.refuse(codes.BAD_OPTION, message, f"choose another name: `-o {name}_net.py`")
 
 
 def _init_command(options: argparse.Namespace, weights: str) -> str:
@@ -77,8 +93,8 @@ def _dump(folder: str, stages: list[Stage], plan: str, force: bool) -> None:
         texts["plan.txt"] = plan
     for name, text in texts.items():
         data = f"{NETIR_MARK}{name}\n{text}\n".encode()
-        files.write(os.path.join(folder, name), data, ours=_dumped, force=force)
+        files.write(os.path.join(folder, name), data, objection=_dumped, force=force)
 
 
-def _dumped(head: bytes) -> bool:
-    return head.startswith(NETIR_MARK.encode())
+def _dumped(content: bytes) -> str | None:
+    return None if content.startswith(NETIR_MARK.encode()) else files.foreign(content)

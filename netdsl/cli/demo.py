@@ -49,7 +49,9 @@ def _demo(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{shown}accuracy: {right / count:.2%} ({right} of {count})\n")
     common.say(f"module: {folder / 'digits.py'}")
     common.say(f"all images: {sheet}")
-    common.say(f"next: python {folder / 'digits.py'} --weights {folder / 'digits.safetensors'} --bench")
+    common.say(
+        f"next: {common.program('python')} {folder / 'digits.py'} --weights {folder / 'digits.safetensors'} --bench"
+    )
     return common.DONE
 
 

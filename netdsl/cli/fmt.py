@@ -52,7 +52,7 @@ def _fmt(options: argparse.Namespace, report: Report) -> int:
             sys.stdout.write(layout.after)
     for layout in changed:
         if layout.file != files.STDIN:
-            files.write(layout.file, layout.after.encode(), ours=lambda _: True)
+            files.write(layout.file, layout.after.encode(), objection=lambda _: None)
             common.say(f"reformatted {layout.file}")
     return common.DONE
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 
-from netdsl import codes, driver, files
+from netdsl import driver, files
+from netdsl.arguments import LARGEST_SEED
 from netdsl.cli import common
 from netdsl.diagnostics import Report
-from netdsl.files import refuse
 
 
 def main(arguments: list[str]) -> int:
@@ -23,14 +22,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _init(options: argparse.Namespace, report: Report) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", options.seed):
-        raise refuse(codes.BAD_OPTION, f"--seed: {options.seed[:50]} is no whole number")
+    seed = common.whole("--seed", options.seed, 0, LARGEST_SEED)
     request = common.request_of(options)
     graph = driver.build(request, report)
-    files.check_free(options.output, ours=files.never, force=options.force, otherwise=files.MAYBE_TRAINED)
+    files.check_apart(options.output, options.file)
+    files.check_free(options.output, objection=files.maybe_trained, force=options.force)
     from netdsl import weights
 
-    tensors = weights.initialise(graph, int(options.seed), request.limits)
+    tensors = weights.initialise(graph, seed, request.limits)
     weights.write(options.output, tensors, force=options.force)
     count = sum(tensor.size for tensor in tensors.values())
     common.say(f"wrote {options.output} (net {graph.name}, {len(tensors)} tensors, {count:,} elements)")

@@ -42,7 +42,8 @@ def _run(options: argparse.Namespace, report: Report) -> int:
     paths = _paths(graph, options.input)
     if options.output:
         _check_output(graph, options.output)
-        files.check_free(options.output, ours=files.never, force=options.force)
+        files.check_apart(options.output, options.file, options.weights, *paths.values())
+        files.check_free(options.output, objection=files.foreign, force=options.force)
     import numpy as np
 
     from netdsl import weights
@@ -67,7 +68,7 @@ def _run(options: argparse.Namespace, report: Report) -> int:
         outputs = interpret(graph, inputs, tensors, np.float32)
     named = {name: output for (name, _), output in zip(graph.results, outputs, strict=True)}
     if options.output:
-        files.write(options.output, _encoded(options.output, named), ours=files.never, force=options.force)
+        files.write(options.output, _encoded(options.output, named), objection=files.foreign, force=options.force)
         common.say(f"wrote {options.output}")
     else:
         sys.stdout.write("".join(_described(name, output) for name, output in named.items()))

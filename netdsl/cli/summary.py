@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 
-from netdsl import backends, codes, driver
+from netdsl import backends, driver
 from netdsl.analysis import table
 from netdsl.analysis.summary import summarise
+from netdsl.arguments import LARGEST_BATCH
 from netdsl.cli import common
 from netdsl.diagnostics import Report
-from netdsl.files import refuse
 
 
 def main(arguments: list[str]) -> int:
@@ -28,8 +27,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _summary(options: argparse.Namespace, report: Report) -> int:
-    batch = _number("--batch", options.batch, 1)
-    depth = _number("--depth", options.depth, 0) if options.depth is not None else None
+    batch = common.whole("--batch", options.batch, 1, LARGEST_BATCH)
+    depth = common.whole("--depth", options.depth, 0, LARGEST_BATCH) if options.depth is not None else None
     dtype = backends.dtype_named(options.dtype)
     graph = driver.build(common.request_of(options), report)
     summary = summarise(graph, batch, dtype, depth)
@@ -43,12 +42,6 @@ def _summary(options: argparse.Namespace, report: Report) -> int:
         text = table.FORMATS[options.format](summary)
     sys.stdout.write(text)
     return common.DONE
-
-
-def _number(option: str, text: str, least: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
-        raise refuse(codes.BAD_OPTION, f"{option}: {text[:50]} is no whole number from {least} to 999999999")
-    return int(text)
 
 
 def _width() -> int | None:

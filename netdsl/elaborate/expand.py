@@ -49,7 +49,8 @@ class Expander(Linker):
         """Expand the whole net into `self.builder`, and declare its results."""
         context = self.new_context(self.net, Frame(self.net.name.name))
         try:
-            given = [(name, self._setting(value, context), self.net.name.span) for name, value in settings.items()]
+            place = self.net.name.span
+            given = [(name, self._setting(name, value, context), place) for name, value in settings.items()]
             calls.bind_parameters(self.net, (), given, self.net.name.span, context, self.evaluate)
         except Mistake as mistake:
             return self.mistake(mistake, context)
@@ -65,14 +66,25 @@ class Expander(Linker):
             self.builder.result(name, value)
         return None
 
-    def _setting(self, value: object, context: Context) -> Datum:
+    def _setting(self, name: str, value: object, context: Context) -> Datum:
         """A parameter of the net as its caller gives it: an expression of the command line, or a plain value."""
         if isinstance(value, ast.Expr):
-            return self.evaluate(value, context)
+            try:
+                return self.evaluate(value, context)
+            except Mistake as mistake:
+                if mistake.code.is_limit:
+                    raise
+                help = mistake.help
+                if help is None and isinstance(value, ast.Name):
+                    help = f"""a text stands in quotes: `--set '{name}="{value.name}"'`"""
+                raise Mistake(codes.BAD_OPTION, mistake.message, value.span, help=help) from None
+        if isinstance(value, int) and value.bit_length() > self.limits.integer_bits:
+            message = f"`{name}` is a whole number of more than {self.limits.integer_bits} bits, which is the limit"
+            raise Mistake(codes.NUMBER_TOO_LARGE, message, self.net.name.span)
         if isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, list | tuple):
-            return [self._setting(item, context) for item in value]
+            return [self._setting(name, item, context) for item in value]
         raise Mistake(
             codes.BAD_VALUE,
             f"a parameter is a number, a string, a boolean or a list, not {type(value).__name__}",

@@ -10,15 +10,17 @@ from netdsl.source import Source, Span
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-def decode(data: bytes, name: str, report: Report, limits: Limits = DEFAULT_LIMITS) -> Source | None:
-    """The text of a file called `name`, or None after reporting what it is instead of text.
+def decode(
+    data: bytes, name: str, report: Report, limits: Limits = DEFAULT_LIMITS, use: Label | None = None
+) -> Source | None:
+    """The text of a file called `name`, or None after reporting what it is instead of text; `use` asked for it.
 
     UTF-8, with or without a byte order mark. Line ends become `\\n`, so that offsets and columns count what is seen.
     Refuses files above the size limit (E0901), other encodings and NUL characters (E0102).
     """
     if len(data) > limits.file_bytes:
         limit = f"{limits.file_bytes} bytes"
-        report.add(Diagnostic(codes.FILE_TOO_LARGE, f"{name} is larger than {limit}, which is the limit"))
+        report.add(Diagnostic(codes.FILE_TOO_LARGE, f"{name} is larger than {limit}, which is the limit", use))
         return None
     if data[:2] in _BYTE_ORDER_MARKS:
         _refuse(report, name, "", f"this file is in {_BYTE_ORDER_MARKS[data[:2]]}, not in UTF-8")

@@ -65,6 +65,16 @@ def test_help_and_version(netdsl: Run) -> None:
         (["explain", "E9999"], "no code"),
         (["ops", "cnov"], "did you mean `conv`?"),
         (["init", "tiny.net", "-o", "w.safetensors", "--seed", "x"], "--seed"),
+        (["init", "tiny.net", "-o", "w.safetensors", "--seed", "9" * 19], "no whole number from 0 to 9"),
+        (["init", "tiny.net", "-o", "tiny.net", "--force"], "is the input of this command"),
+        (["summary", "tiny.net", "--limit", "layers=" + "9" * 500], "no whole number from 0 to 9"),
+        (["summary", "tiny.net", "--set", "width=y"], "--set 'width=\"y\"'"),
+        (["summary", "tiny.net", "--set", "width=rel"], "did you mean `relu`?"),
+        (["summary", "tiny.net", "--set", "width=1/0"], "--set width"),
+        (["compile", "tiny.net", "-o", "tiny.net", "--force"], "is the input of this command"),
+        (["compile", "tiny.net", "-o", "./tiny.net", "--force"], "is the input of this command"),
+        (["compile", "tiny.net", "-o", "json.py"], "hide the module `json`"),
+        (["compile", "tiny.net", "-o", "numpy.py"], "hide the module `numpy`"),
         (["run", "tiny.net", "--weights", "w.safetensors"], "no --input for image"),
     ],
 )
@@ -177,6 +187,27 @@ def test_data_and_documents_never_mix(netdsl: Run, folder: Path) -> None:
     assert json.loads(netdsl("check", "tiny.net", "--diagnostics", "json").out)["diagnostics"] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux")
+def test_a_file_name_that_is_no_text(netdsl: Run, folder: Path, tiny: str) -> None:
+    name = os.fsdecode(b"caf\xe9.net")
+    (folder / name).write_text(tiny.replace("relu", "rleu"))
+    for form in ("json", "sarif", "github", "concise", "full"):
+        for file in (name, name + ".no"):
+            result = netdsl("check", file, "--diagnostics", form)
+            assert result.status == 1
+            (result.out + result.err).encode()
+            assert "caf" in result.out + result.err
+            if form in ("json", "sarif"):
+                text = json.dumps(json.loads(result.out))
+                assert "udce9" not in text.replace("\\\\udce9", "").replace("%5Cudce9", "")
+    (folder / name).write_text(tiny)
+    document = json.loads(netdsl("summary", name, "--format", "json").out)
+    assert document["file"] == "caf\\udce9.net"
+    document["layers"][0]["span"]["file"].encode()
+    assert netdsl("compile", name).status == 0
+    compile((folder / "Tiny.py").read_bytes(), "Tiny.py", "exec")
+
+
 # check, fmt.
 
 
@@ -255,6 +286,66 @@ def test_nothing_is_overwritten_that_netdsl_did_not_generate(netdsl: Run, folder
     assert netdsl(*command, "-o", "mine", "--force").status == 0
     assert (folder / "mine").read_bytes() != b"precious"
     assert not [name for name in os.listdir(folder) if name.endswith(".tmp")]
+
+
+def test_a_module_that_was_edited_is_kept(netdsl: Run, folder: Path) -> None:
+    assert netdsl("compile", "tiny.net").status == 0
+    module = folder / "Tiny.py"
+    generated = module.read_text()
+    module.write_bytes(generated.replace("\n", "\r\n").encode())
+    assert netdsl("compile", "tiny.net").status == 0, "line ends are not an edit"
+    mine = generated.replace("Kernels, in the order", "My kernels, in the order")
+    assert mine != generated
+    for text in (mine, generated + "# more\n", "".join(generated.splitlines(keepends=True)[:-1])):
+        module.write_text(text)
+        result = netdsl("compile", "tiny.net")
+        assert result.status == 2
+        assert "edited after netdsl generated it" in result.err
+        assert module.read_text() == text
+    assert netdsl("compile", "tiny.net", "--force").status == 0
+    assert module.read_text() == generated
+
+
+def test_a_net_named_like_a_module_of_python(netdsl: Run, folder: Path, tiny: str) -> None:
+    (folder / "j.net").write_text(tiny.replace("Tiny", "json"))
+    result = netdsl("compile", "j.net")
+    assert result.status == 2
+    assert "-o json_net.py" in result.err
+    assert not (folder / "json.py").exists()
+    assert netdsl("compile", "j.net", "-o", "json_net.py").status == 0
+    assert netdsl("compile", "j.net", "-o", "-").status == 0
+
+
+def test_an_output_is_no_input(netdsl: Run, folder: Path) -> None:
+    assert netdsl("init", "tiny.net", "-o", "w.safetensors").status == 0
+    np.save(folder / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
+    words = ["run", "tiny.net", "--weights", "w.safetensors", "--input", "x.npy", "--force", "--output"]
+    before = listing(folder)
+    assert "input of this command" in netdsl(*words, "x.npy").err
+    assert listing(folder) == before
+
+
+def test_the_next_command_runs_as_it_stands(netdsl: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an environment that is not active, programs are named by their paths."""
+    environment = folder / "my env" / "bin"
+    environment.mkdir(parents=True)
+    for name in ("python", "netdsl"):
+        (environment / name).write_text("#!/bin/sh\n")
+        (environment / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(environment / "python3"))
+    monkeypatch.setenv("PATH", str(folder))
+    outside = netdsl("compile", "tiny.net").err
+    assert "next: 'my env/bin/netdsl' init tiny.net -o Tiny.safetensors\n" in outside
+    assert "then: 'my env/bin/python' Tiny.py --weights" in outside
+    monkeypatch.setenv("PATH", str(environment))
+    assert "next: netdsl init" in netdsl("compile", "tiny.net").err
+    monkeypatch.setattr(sys, "executable", str(folder / "python3"))
+    assert "then: python Tiny.py" in netdsl("compile", "tiny.net").err
+
+
+def test_remarks_are_never_silent(netdsl: Run, folder: Path) -> None:
+    assert "no remarks" in netdsl("compile", "tiny.net", "--remarks").err
+    assert "remark" not in netdsl("compile", "tiny.net").err
 
 
 @pytest.mark.parametrize("command", [["compile", "tiny.net"], ["init", "tiny.net"]])

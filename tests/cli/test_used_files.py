@@ -53,6 +53,17 @@ def test_a_missing_file_has_neighbours(folder: Path) -> None:
         assert help in (caught.value.diagnostics[0].help or "")
 
 
+def test_a_file_that_is_too_large_names_its_use(folder: Path) -> None:
+    (folder / "a.net").write_text('use "b.net"\n' + NET)
+    (folder / "b.net").write_text(UNIT + "#" * 2**18)
+    with pytest.raises(netdsl.NetError) as caught:
+        netdsl.load("nets/a.net")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E0901"
+    assert diagnostic.primary
+    assert diagnostic.primary.span.text == '"b.net"'
+
+
 def test_the_standard_library(folder: Path) -> None:
     names = sorted(name for name in os.listdir(STANDARD_LIBRARY) if name.endswith(".net"))
     assert names

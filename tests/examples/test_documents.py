@@ -37,7 +37,14 @@ def run(command: str, folder: Path) -> str:
 
 def python(arguments: list[str], folder: Path) -> str:
     """What Python prints, messages and data together, without blanks at the ends of lines."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))  # as in an active environment
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "NO_COLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

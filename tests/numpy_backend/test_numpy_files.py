@@ -172,6 +172,14 @@ def test_a_wrong_command_line_is_refused_in_a_line(
     refused(folder, *WEIGHTS, *arguments, status=status, said=said)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are Unix")
+def test_a_named_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.npy")
+    os.mkfifo(folder / "pipe.png")
+    for name in ("pipe.npy", "pipe.png", "."):
+        refused(folder, *WEIGHTS, "--input", name, status=2, said=f"--input {name}: not an ordinary file")
+
+
 def test_a_path_with_an_equals_sign_is_a_path(folder: Path) -> None:
     (folder / "lr=0.1").mkdir()
     os.rename(folder / "x.npy", folder / "lr=0.1" / "x.npy")

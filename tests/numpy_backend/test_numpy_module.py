@@ -226,7 +226,7 @@ def test_everything_wrong_with_a_weights_file_is_said_at_once(module: ModuleType
     for said in (
         "fc.bias is missing: 5",
         "conv.weight is 2 x 1 x 3 x 3, expected 4 x 1 x 3 x 3",
-        "conv.bias holds I32, expected F64, F32 or F16",
+        "conv.bias holds I32, expected F64, F32, F16 or BF16",
         "head.weight is not a weight of this network",
     ):
         assert said in str(caught.value)
@@ -242,6 +242,28 @@ def test_a_damaged_weights_file_is_refused(module: ModuleType, tmp_path: Path, c
     (tmp_path / "bad.safetensors").write_bytes(content)
     with pytest.raises(module.ModelError):
         module.load(tmp_path / "bad.safetensors")
+
+
+def test_bfloat16_is_read_exactly(module: ModuleType, tmp_path: Path) -> None:
+    """One tensor in bfloat16 among others, as any tool writes them: the bits are the upper half of a float32's."""
+    weights = random_weights(classifier(), DType.FLOAT32)
+    bits = weights["fc.weight"].view(np.uint32) & 0xFFFF0000
+    rounded = {**weights, "fc.weight": bits.view(np.float32)}
+    entries: dict[str, Any] = {}
+    data = b""
+    for name, array in rounded.items():
+        raw = (array.view(np.uint32) >> 16).astype("<u2").tobytes() if name == "fc.weight" else array.tobytes()
+        kind = "BF16" if name == "fc.weight" else "F32"
+        entries[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (len(data), len(data) + len(raw))}
+        data += raw
+    head = json.dumps(entries).encode()
+    head += b" " * (-len(head) % 8)
+    (tmp_path / "half.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
+    save_file(rounded, tmp_path / "full.safetensors")
+    x = image(2)
+    expected = module.load(tmp_path / "full.safetensors")(x)
+    assert np.array_equal(module.load(tmp_path / "half.safetensors")(x), expected)
+    assert not np.array_equal(bits, weights["fc.weight"].view(np.uint32))
 
 
 def test_weights_of_other_precisions_are_converted(tmp_path: Path) -> None:
