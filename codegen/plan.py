@@ -14,9 +14,10 @@ from netdsl.tensor import DType, TensorType, shape_text
 MADE = {
     "last": "a copy of the value of that name, channels last in memory.",
     "first": "a copy of the value of that name, channels first in memory.",
+    "rows": "what `each` goes over, its leading axis as rows of the batch.",
     "view": "what the layer of that name reads, as height x width x channels.",
 }
-"""Layers that the layout pass puts in, by the last component of their names."""
+"""Layers that no line of the text names: those of the layout pass and of `each`, by the last component of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def describe(spec: object) -> str:
 
 
 def legend(launches: Sequence[Launch]) -> list[str]:
-    """What the names mean that the layout pass made, where it made some: a line each."""
+    """What the names mean that no line of the text gives, where there are some: a line each."""
     made = {launch.layer.rpartition(".")[2] for launch in launches if launch.reads}
     return [f".{name}: {text}" for name, text in MADE.items() if name in made]
 

@@ -253,10 +253,26 @@ def _taken(field: Field, value: Value, op: Any, output: Value) -> Field:
     return Field((*field.axes[:where], *field.axes[where + 1 :]), field.seen)
 
 
+def _row_by_row(field: Field, value: Value, op: Any, output: Value) -> Field:
+    """Inside `each`: the leading axis is gone. Of an input of many maps, each map is now what is looked at."""
+    channels, *axes = field.axes[1:]
+    if not isinstance(channels, Axis):
+        return field._replace(axes=field.axes[1:])
+    seen = tuple(sight for dim, sight in enumerate(field.seen) if dim != channels.dim)
+    later = [a._replace(dim=a.dim - (a.dim > channels.dim)) if isinstance(a, Axis) else a for a in axes]
+    return Field((None, *later), seen)
+
+
+def _regrouped(field: Field, value: Value, op: Any, output: Value) -> Field:
+    return field._replace(axes=(None, *field.axes))
+
+
 _RULES: dict[str, Callable[[Field, Value, Any, Value], Field]] = {
     "flatten": _flatten,
     "reshape": _flatten,
     "tokens": _tokens,
+    "each": _row_by_row,
+    "regroup": _regrouped,
     "transpose": _transpose,
     "layernorm": _along_axis,
     "softmax": _along_axis,

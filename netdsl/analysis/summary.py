@@ -21,6 +21,7 @@ BLOCK = "block"
 class Row(NamedTuple):
     """One layer. Shapes are per sample; costs are for the whole batch.
 
+    rows   results for each sample: more than one inside `each`; the output shape is that of one.
     text   the operator with its attributes as a `.net` text has them, or the call of a folded block.
     shares name of the layer whose weights this one uses again.
     """
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     inputs: tuple[str, ...]
     input_shapes: tuple[tuple[int, ...], ...]
     output_shape: tuple[int, ...]
+    rows: int
     params: int
     buffers: int
     macs: int
@@ -118,6 +120,7 @@ def _layer(cost: LayerCost, fields: dict[Value, Field | None]) -> Row:
         inputs=tuple([value.name for value in operands]),
         input_shapes=tuple([value.type.shape for value in operands]),
         output_shape=node.outputs[0].type.shape,
+        rows=max(node.outputs[0].type.batch, 1),
         params=cost.params,
         buffers=cost.buffers,
         macs=cost.macs,
@@ -205,6 +208,7 @@ def _folded(group: _Group, fields: dict[Value, Field | None]) -> Row:
         inputs=tuple(value.name for value in taken),
         input_shapes=tuple(value.type.shape for value in taken),
         output_shape=result.type.shape,
+        rows=max(result.type.batch, 1),
         params=sum(cost.params for cost in group.costs),
         buffers=sum(cost.buffers for cost in group.costs),
         macs=sum(cost.macs for cost in group.costs),
@@ -242,6 +246,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "inputs": list(row.inputs),
         "input_shapes": [list(shape) for shape in row.input_shapes],
         "output_shape": list(row.output_shape),
+        "rows": row.rows,
         "params": row.params,
         "buffers": row.buffers,
         "macs": row.macs,

@@ -30,7 +30,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("layer", lambda row: row.name),
     Column("operator", lambda row: row.text),
-    Column("output", lambda row: shape_text(row.output_shape)),
+    Column("output", lambda row: _output(row)),
     Column("params", lambda row: "shared" if row.shares else _count(row.params), right=True),
     Column("MACs", lambda row: _count(row.macs), right=True),
     Column("FLOPs", lambda row: _count(row.flops), right=True, spare=3),
@@ -131,8 +131,8 @@ def _totals(summary: Summary) -> list[str]:
 
 
 CSV_HEADER = (
-    "name,op,attributes,inputs,input_shapes,output_shape,params,buffers,macs,flops,weight_bytes,activation_bytes,"
-    "receptive_field,stride,origin,shares,file,line,column"
+    "name,op,attributes,inputs,input_shapes,output_shape,rows,params,buffers,macs,flops,weight_bytes,"
+    "activation_bytes,receptive_field,stride,origin,shares,file,line,column"
 )
 
 
@@ -147,7 +147,7 @@ def csv(summary: Summary) -> str:
             ";".join(row.inputs),
             ";".join(shape_text(shape) for shape in row.input_shapes),
             shape_text(row.output_shape),
-            *(row.params, row.buffers, row.macs, row.flops, row.weight_bytes, row.activation_bytes),
+            *(row.rows, row.params, row.buffers, row.macs, row.flops, row.weight_bytes, row.activation_bytes),
             _joined(row.field.size if row.field else None),
             _joined(row.field.stride if row.field else None),
             row.origin,
@@ -242,6 +242,12 @@ def _share(part: int, whole: int) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{_grouped(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def _output(row: Row) -> str:
+    """The shape of a result; inside `each`, how many there are."""
+    shape = shape_text(row.output_shape)
+    return shape if row.rows == 1 else f"{_grouped(row.rows)} * {shape}"
 
 
 def _field(field: Field | None) -> str:

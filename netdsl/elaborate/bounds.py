@@ -25,6 +25,8 @@ def _link(link: ast.Link, context: Context) -> int:
             return 1 + sum(least_layers(branch, context) for branch in link.branches)
         case ast.Skip():
             return least_layers(link.body, context)
+        case ast.Each():
+            return 2 + least_layers(link.body, context)
         case ast.Repeat(count=ast.Number(value=int(count))):
             return count * least_layers(link.body, context)
         case _:

@@ -100,6 +100,13 @@ class Expander(Linker):
             for keys, member in value.members.items():
                 self._results(".".join([name, *map(str, keys)]), member, context)
         elif isinstance(value, Value):
+            if value.type.batch > 1:
+                raise Mistake(
+                    codes.BAD_OPERANDS,
+                    f"`{name}` is made inside `each`, once for each of {value.type.batch} rows",
+                    self.layers.made_at.get(value, self.net.name.span),
+                    help="an output is what a whole `each` makes: `each { ... } as name`",
+                )
             self._outputs.append((name, value))
         else:
             raise Mistake(codes.BAD_OPERANDS, f"an output is a tensor, but this is {kind(value)}", self.net.name.span)

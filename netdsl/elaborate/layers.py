@@ -134,7 +134,7 @@ class Layers:
             return
         self._checked.add(seen)
         for result in signature.results:
-            self.check_elements(result.shape, "the result", span)
+            self.check_elements((max(result.batch, 1), *result.shape), "the result", span)
         for weight in signature.weights:
             self.check_elements(weight.type.shape, f"the {weight.name}", span)
         for code, sentence in op.remarks(tuple([value.type for value in operands])):

@@ -17,6 +17,7 @@ from netdsl.elaborate.mend import mend_skip
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.values import POISON, Datum, Family, Poison, kind
 from netdsl.ir.graph import Value
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add
 from netdsl.source import Span
 from netdsl.syntax import ast
@@ -95,7 +96,7 @@ class Linker(Caller):
             case ast.Check():
                 self._check(link, context)
             case ast.Each():
-                raise Mistake(codes.UNKNOWN_WORD, "unknown layer `each`", link.word_span)
+                return (self._each(link, naming, context),)
             case ast.Naming():
                 pass
         return (self.current(link.span, context),)
@@ -168,6 +169,37 @@ class Linker(Caller):
             raise self._unequal_skip(link, shortcut, body, before, between)
         names = context.layer(self._local_name(link, naming, context))
         return self.layers.apply(self.layers.operator(Add, ()), (body, shortcut), names, link.word_span, context)[0]
+
+    def _each(self, link: ast.Each, naming: ast.Naming | None, context: Context) -> Datum:
+        """The leading axis becomes rows of the batch, and is put back around what the body makes of each."""
+        start = self.current(link.span, context)
+        if isinstance(start, Poison):
+            return POISON
+        if not isinstance(start, Value):
+            raise Mistake(codes.BAD_OPERANDS, "`each` goes over one tensor, but here is a family", link.word_span)
+        name, weights = context.layer(self._local_name(link, naming, context))
+        opening = (f"{name}.rows", f"{weights}.rows")
+        (rows,) = self.layers.apply(self.layers.operator(Each, ()), (start,), opening, link.word_span, context)
+        context.it, context.it_name = rows, None
+        context.scope.enter()
+        try:
+            self.body(link.body, context)
+        finally:
+            context.scope.leave()
+        made = context.it
+        if isinstance(made, Poison):
+            return POISON
+        if not isinstance(made, Value):
+            raise Mistake(codes.BAD_OPERANDS, "`each` makes one tensor, but here is a family", link.word_span)
+        if made.type.batch != rows.type.batch:
+            raise Mistake(
+                codes.BAD_OPERANDS,
+                "the body of `each` ends in a tensor from outside it",
+                link.word_span,
+                help="its last tensor is what it makes of every row",
+            )
+        regroup = self.layers.operator(Regroup, (("count", start.type.shape[0]),))
+        return self.layers.apply(regroup, (made,), (name, weights), link.span, context)[0]
 
     def _unequal_skip(self, link: ast.Skip, shortcut: Value, body: Value, before: int, between: int) -> Mistake:
         help, culprits = mend_skip(shortcut.type.shape, body.type.shape, self.builder.nodes[before:between])
@@ -266,7 +298,9 @@ class Linker(Caller):
         binding.used = True
         return binding.value if isinstance(binding.value, Value | Family | Poison) else None
 
-    def _local_name(self, node: ast.Step | ast.Branches | ast.Skip, naming: ast.Naming | None, context: Context) -> str:
+    def _local_name(
+        self, node: ast.Step | ast.Branches | ast.Skip | ast.Each, naming: ast.Naming | None, context: Context
+    ) -> str:
         if naming is not None:
             return self.target_name(naming.targets[0], context)
         return context.local[id(node)] + context.loops

@@ -26,6 +26,7 @@ from netdsl.ops.activation import (
 )
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Scale, Shift, Sub
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
@@ -62,6 +63,7 @@ ALL: tuple[type[Op], ...] = (
     *(Mean, Sum, Largest, Smallest),
     *(Flatten, Reshape, Transpose, Tokens, Pad, Crop, Concat, Split, Slice, Take),
     *(Upsample, Shuffle, PixelShuffle, Relayout),
+    *(Each, Regroup),
 )
 """Every operator but `fused`, which holds a graph and so lives in `netdsl.ir`."""
 

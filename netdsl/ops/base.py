@@ -238,7 +238,11 @@ def common_batch(inputs: Types) -> int:
     """Rows of a result that depends on all operands: what does not depend on the sample joins anything."""
     rows = {operand.batch for operand in inputs if operand.batch}
     if len(rows) > 1:
-        raise ShapeError("the operands have different numbers of rows per sample: " + ", ".join(map(str, sorted(rows))))
+        counts = " and ".join(map(str, sorted(rows)))
+        raise ShapeError(
+            f"joins tensors inside and outside of `each`, which have {counts} rows for a sample",
+            help="what the body of `each` reads comes in along the leading axis: join it before `each`",
+        )
     return rows.pop() if rows else 0
 
 

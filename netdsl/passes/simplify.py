@@ -11,6 +11,7 @@ from netdsl.ir.rewrite import Rewriter
 from netdsl.ops.activation import Abs, Clamp, Relu, Relu6
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Scale, Shift
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.pool import AdaptivePool, Pool
@@ -101,6 +102,9 @@ def _combined(node: Node, before: Node) -> Node | Value | None:
     # relu(relu6(x)) = relu6(x)
     if isinstance(op, Relu) and isinstance(first, Relu6):
         return before.outputs[0]
+    # each(regroup(x)) = x: the rows that were put together part again
+    if isinstance(op, Each) and isinstance(first, Regroup):
+        return before.inputs[0]
     # reshape(reshape(x)) = reshape(x): elements keep their order
     if isinstance(op, Reshape | Flatten) and isinstance(first, Reshape | Flatten):
         return replace(node, inputs=before.inputs)

@@ -16,12 +16,13 @@ from netdsl.ops import reduce as reduce_ops
 from netdsl.ops import shape as shape_ops
 from netdsl.ops.base import Op, Types
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.sequence import Embed
-from netdsl.reference import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.reference import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.reference.windows import Array
 
 Arrays = tuple[Array, ...]
@@ -84,6 +85,8 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     shape_ops.Shuffle: shape.shuffle,
     shape_ops.PixelShuffle: shape.pixel_shuffle,
     shape_ops.Relayout: shape.relayout,
+    Each: each.each,
+    Regroup: each.regroup,
     reduce_ops.Mean: reduce.mean,
     reduce_ops.Sum: reduce.total,
     reduce_ops.Largest: reduce.largest,

@@ -46,7 +46,8 @@ def test_the_fields_of_the_json() -> None:
     }
     first = document["layers"][0]
     assert set(first) == {
-        *("name", "op", "attributes", "inputs", "input_shapes", "output_shape", "params", "buffers", "macs", "flops"),
+        *("name", "op", "attributes", "inputs", "input_shapes", "output_shape"),
+        *("rows", "params", "buffers", "macs", "flops"),
         *("weight_bytes", "activation_bytes", "receptive_field", "stride", "origin", "shares", "span"),
     }
     assert first["op"] == "conv"

@@ -9,7 +9,7 @@ from typing import Any
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.storage import View
 from netdsl.ir.graph import Node
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 Calls = Call | tuple[Call, ...]
@@ -165,6 +165,8 @@ READ: dict[type[Op], dict[str, Callable[[Lowering], Lowering]]] = {
     shape.Transpose: {"last element first": reads("[:, ::-1]")},
     shape.Tokens: {"last position first": reads("[:, ::-1]")},
     shape.Relayout: {"last element first": reads("[:, ::-1]")},
+    each.Each: {"last row first": reads("[:, ::-1]")},
+    each.Regroup: {"last row first": reads("[::-1]")},
     shape.Concat: {"from the end": other_order},
     shape.Split: {"another sample": reads("[::-1]"), "last element first": reads("[..., ::-1]")},
     shape.PixelShuffle: {"last element first": reads("[..., ::-1]")},

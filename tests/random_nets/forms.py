@@ -29,7 +29,7 @@ from operators import (
 )
 from spelling import Expression, spelled
 
-from netdsl.ops import activation, conv, elementwise, linear, norm, pool, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, norm, pool, shape
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -261,6 +261,36 @@ def repeat(author: Author, trace: Trace, scope: Scope, it: int, keep: bool, dept
         return it
 
     return Item(f"repeat {text} {braces(author, inner)}", run)
+
+
+def over_rows(author: Author, trace: Trace, scope: Scope, it: int, keep: bool, depth: int) -> Item | None:
+    """`each { F }`: of the tensors outside, F can read what does not depend on the sample."""
+    x = trace.types[it]
+    if x.rank < 2 or not x.batch:
+        return None
+    trace = trace.fork()
+    (row,) = trace.apply(each.Each(), it)
+    inner = body(author, trace, _weights_only(trace, scope), row, keep, depth - 1)
+
+    def run(trace: Trace, scope: Scope, it: int) -> int:
+        (row,) = trace.apply(each.Each(), it)
+        made = inner.run(trace, _weights_only(trace, scope), row)
+        (result,) = trace.apply(each.Regroup(x.shape[0]), made)
+        return result
+
+    if trace.types[inner.run(trace, _weights_only(trace, scope), row)].batch != trace.types[row].batch:
+        return None
+    return Item(f"each {braces(author, inner)}", run)
+
+
+def _weights_only(trace: Trace, scope: Scope) -> Scope:
+    inner = scope.inner()
+    inner.tensors = {
+        name: value
+        for name, value in inner.tensors.items()
+        if not any(trace.types[tensor].batch for tensor in ([value] if isinstance(value, int) else value.values()))
+    }
+    return inner
 
 
 LOOPS: tuple[Callable[[list[int], list[int]], tuple[str, str, list[tuple[int, ...]]]], ...] = (
@@ -522,7 +552,21 @@ BLOCKS = tuple(
     )
 )
 SHARED = _simple(shared_layer, "trace scope x")
-ANYWHERE = (*SIMPLE, branches, branches, skip, choice, repeat, loop, family, table, aside, arithmetic, SHARED)
+ANYWHERE = (
+    *SIMPLE,
+    branches,
+    branches,
+    skip,
+    choice,
+    repeat,
+    loop,
+    over_rows,
+    family,
+    table,
+    aside,
+    arithmetic,
+    SHARED,
+)
 """Forms that can keep the type of `it`."""
 FREE = (*FREE_SIMPLE, *FREE_SIMPLE, from_a_name, *BLOCKS, *BLOCKS)
 """Forms that change it."""

@@ -160,7 +160,7 @@ def torch_results(net: RandomNet, data: Data, noise: bool = False, single: bool 
         net.trace, [*map(tensor, data.inputs)], [*map(tensor, data.weights)], erring if noise else None
     )
     for value, type in enumerate(net.trace.types):
-        assert known[value].shape == (net.rows if type.batch else 1, *type.shape)
+        assert known[value].shape == (net.rows * type.batch if type.batch else 1, *type.shape)
     types = net.trace.types
     return [known[value].numpy() if types[value].batch else known[value].numpy()[0] for _, value in net.outputs]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 try:
@@ -210,6 +210,8 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     shape.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
     shape.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
     shape.Relayout: lambda op, x: x,
+    each.Each: lambda op, x: torch.flatten(x, 0, 1),
+    each.Regroup: lambda op, x: torch.unflatten(x, 0, (-1, op.count)),
     reduce.Mean: reduced("mean"),
     reduce.Sum: reduced("sum"),
     reduce.Largest: reduced("amax"),

@@ -13,6 +13,7 @@ from netdsl.ir.graph import Node
 from netdsl.ops.activation import LogSoftmax, PRelu, Softmax
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
@@ -56,6 +57,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Flatten: shape.same_elements,
     Reshape: shape.same_elements,
     Relayout: shape.same_elements,
+    Each: shape.regrouped,
+    Regroup: shape.regrouped,
     Transpose: shape.transpose,
     Tokens: shape.tokens,
     Pad: shape.pad,

@@ -21,6 +21,7 @@ from netdsl.codegen.numpy.storage import (
 )
 from netdsl.ir.graph import Node, Value
 from netdsl.ops import shape as ops
+from netdsl.ops.each import Each, Regroup
 from netdsl.tensor import Layout
 
 
@@ -57,6 +58,12 @@ def same_elements(op: ops.Flatten | ops.Reshape | ops.Relayout, node: Node) -> C
     x, out = node.inputs[0], node.outputs[0]
     if x.type.shape == out.type.shape:
         return copy(stored(out), in_order(x, layout_of(out.type)))
+    return reshaped(first(x), x.type.shape, out, FIRST)
+
+
+def regrouped(op: Each | Regroup, node: Node) -> Call:
+    """The same elements, a leading axis as rows or back."""
+    x, out = node.inputs[0], node.outputs[0]
     return reshaped(first(x), x.type.shape, out, FIRST)
 
 

@@ -73,6 +73,14 @@ def reshape(planner: Planner, site: Site) -> None:
     _move(planner, site, decompose(flat, operand.type.shape, lead=False))
 
 
+def regrouped(planner: Planner, site: Site) -> None:
+    """A leading axis as rows of the batch, or back: both are stored in the written order, so nothing moves."""
+    operand, result = site.operands[0], site.result
+    assert reinterprets(operand.type, result.type)
+    assert not site.tail
+    planner.aliases[result] = operand
+
+
 def transpose(planner: Planner, site: Site) -> None:
     """Axis j of the result is axis order[j] of the operand; nothing moves if it lies that way already."""
     op, operand, result = site.op, site.operands[0], site.result

@@ -12,6 +12,7 @@ from netdsl.ops import shape
 from netdsl.ops.activation import LogSoftmax, Softmax
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
@@ -42,6 +43,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Smallest: reduce.reduce,
     Dropout: movement.identity,
     DropPath: movement.identity,
+    Each: movement.regrouped,
+    Regroup: movement.regrouped,
     shape.Flatten: movement.reshape,
     shape.Reshape: movement.reshape,
     shape.Transpose: movement.transpose,
