@@ -32,6 +32,7 @@ LAYERS = (
     ("analysis", "passes"),
     ("syntax",),
     ("elaborate",),
+    ("raising",),
     ("tensorfile", "images"),
     ("arrayfile", "statedict"),
     ("weights",),
