@@ -28,7 +28,7 @@ def helpers(text: str) -> tuple[str, ...]:
     return tuple(name for name in HELPERS if f"{name}(" in text)
 
 
-HELPERS = ("maximum", "minimum", "clamp", "expm1", "log1p", "tanh")
+HELPERS = ("maximum", "minimum", "clamp", "expm1", "log1p", "tanh", "nearest")
 """Functions that Triton lacks, or whose own forms lose NaN or small arguments."""
 
 

@@ -271,6 +271,8 @@ _RULES: dict[str, Callable[[Field, Value, Any, Value], Field]] = {
     "flatten": _flatten,
     "reshape": _flatten,
     "tokens": _tokens,
+    "roipool": _along_all,
+    "roialign": _along_all,
     "each": _row_by_row,
     "regroup": _regrouped,
     "transpose": _transpose,

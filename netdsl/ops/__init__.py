@@ -33,6 +33,7 @@ from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import (
     Concat,
@@ -64,6 +65,7 @@ ALL: tuple[type[Op], ...] = (
     *(Flatten, Reshape, Transpose, Tokens, Pad, Crop, Concat, Split, Slice, Take),
     *(Upsample, Shuffle, PixelShuffle, Relayout),
     *(Each, Regroup),
+    *(RoiPool, RoiAlign),
 )
 """Every operator but `fused`, which holds a graph and so lives in `netdsl.ir`."""
 

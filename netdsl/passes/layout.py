@@ -15,6 +15,7 @@ from netdsl.ops.linear import Fc
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, GroupNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.regions import RegionOp
 from netdsl.ops.shape import (
     Concat,
     Crop,
@@ -39,6 +40,7 @@ FIRST, LAST = Layout.CHANNELS_FIRST, Layout.CHANNELS_LAST
 
 SPATIAL: tuple[type[Op], ...] = (
     Conv, UpConv, Pool, AdaptivePool, Unpool, BatchNorm, LRN, GroupNorm, Upsample, Shuffle, PixelShuffle, Pad, Crop,
+    RegionOp,
 )  # fmt: skip
 """Operators on feature maps: they read and make them channels last, wherever their operands come from."""
 FOLLOWERS: tuple[type[Op], ...] = (*ELEMENTWISE, Concat, Split, Slice, Take, Tokens, Dropout, DropPath)

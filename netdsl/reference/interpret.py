@@ -21,8 +21,22 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
-from netdsl.reference import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.reference import (
+    activation,
+    conv,
+    each,
+    elementwise,
+    linear,
+    noise,
+    norm,
+    pool,
+    reduce,
+    regions,
+    sequence,
+    shape,
+)
 from netdsl.reference.windows import Array
 
 Arrays = tuple[Array, ...]
@@ -87,6 +101,8 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     shape_ops.Relayout: shape.relayout,
     Each: each.each,
     Regroup: each.regroup,
+    RoiPool: regions.roi_pool,
+    RoiAlign: regions.roi_align,
     reduce_ops.Mean: reduce.mean,
     reduce_ops.Sum: reduce.total,
     reduce_ops.Largest: reduce.largest,

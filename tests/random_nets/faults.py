@@ -9,7 +9,7 @@ from typing import Any
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.storage import View
 from netdsl.ir.graph import Node
-from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, regions, sequence, shape
 from netdsl.ops.base import Op
 
 Calls = Call | tuple[Call, ...]
@@ -108,6 +108,12 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     reduce.Sum: {"divided": other(lambda op: reduce.Mean(op.axis, op.keep))},
     reduce.Largest: {"smallest": other(lambda op: reduce.Smallest(op.axis, op.keep))},
     reduce.Smallest: {"largest": other(lambda op: reduce.Largest(op.axis, op.keep))},
+    regions.RoiPool: {"another scale": fields(scale=lambda scale: 1.5 * scale)},
+    regions.RoiAlign: {
+        "another scale": fields(scale=lambda scale: scale + 1e-2),
+        "fewer points": fields(points=lambda points: points - 1 or 2),
+        "not shifted": fields(aligned=lambda aligned: not aligned),
+    },
     shape.Pad: {
         "padding off by one": off_by_one,
         "another value": fields(value=lambda value: value + 0.5),

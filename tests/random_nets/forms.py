@@ -22,6 +22,7 @@ from operators import (
     own,
     places,
     product,
+    regions,
     several,
     shifted,
     with_named,
@@ -538,6 +539,7 @@ SIMPLE = (
 )
 FREE_SIMPLE = (
     _simple(product, "x"),
+    _simple(regions, "x"),
     _simple(joined_end_to_end, "trace scope x"),
     _simple(several, "x"),
     _simple(cut_like, "trace scope x"),

@@ -12,6 +12,7 @@ from spelling import Expression, number, spelled
 
 from netdsl.ops import activation, conv, elementwise, linear, norm, pool, shape
 from netdsl.ops.base import Op
+from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.tensor import TensorType
 
 FAVOURED = {conv.Conv: 2, conv.UpConv: 3, pool.Pool: 4, shape.Upsample: 3, shape.Pad: 2, shape.PixelShuffle: 1}
@@ -298,6 +299,31 @@ def places(author: Author, x: TensorType, keep: bool) -> Item | None:
             back = back._replace(text=f"unpool{written} {{ | it | {at} }}")
         items.append(back)
     return sequence(author, items)
+
+
+def regions(author: Author, x: TensorType) -> Item | None:
+    """Regions of a map, whose boxes are weights."""
+    dice = author.dice
+    if x.rank != 3 or not x.batch:
+        return None
+    op = dice.choice((RoiPool, RoiAlign))
+    kernel = tuple(dice.between(1, 3) for _ in range(dice.between(1, 2)))
+    values: dict[str, Any] = {"kernel": kernel}
+    if dice.chance(80):
+        values["scale"] = dice.between(3, 12) / 2
+    if op is RoiAlign and dice.chance(60):
+        values["points"] = dice.between(1, 3)
+    if op is RoiAlign and dice.chance(50):
+        values["aligned"] = True
+    boxes = author.tensor_name()
+    step = layer(author, op, values, (IT, own(boxes)))
+    form = dice.below(3)
+    if form == 1:
+        step = step._replace(text=step.text.replace("(it, ", "("))
+    elif form == 2:
+        author.count(f"branches: {op.word}")
+        step = step._replace(text=f"{op.word}{spelled(dice, op, values, author.count)} {{ | it | {boxes} }}")
+    return sequence(author, [param(author, boxes, (dice.between(1, 3), 4)), step])
 
 
 def cut_like(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item | None:

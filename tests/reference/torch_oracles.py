@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, regions, sequence, shape
 from netdsl.ops.base import Op
 
 try:
@@ -146,6 +146,39 @@ def axis_of(axis: int, x: Tensor) -> int:
     return axis if axis < 0 else axis + 1
 
 
+def roi_pool_(op: regions.RoiPool, x: Tensor, boxes: Tensor) -> Tensor:
+    """A region of whole elements is pooled like any map; around the map is what never wins."""
+    corners = boxes * op.scale
+    corners = (corners.abs() + 0.5).floor().copysign(corners).long().expand(len(x), *boxes.shape[1:])
+    margin = int(corners.abs().max()) + 1
+    padded = functional.pad(x, [margin] * 4, value=-torch.inf)
+    results = []
+    for image, regions_ in zip(padded, corners + margin, strict=True):
+        cut = [image[:, t : max(b, t) + 1, a : max(c, a) + 1] for a, t, c, b in regions_.tolist()]
+        results.append(torch.stack([functional.adaptive_max_pool2d(region, op.kernel) for region in cut]))
+    found = torch.stack(results)
+    return found.masked_fill(found == -torch.inf, 0)
+
+
+def roi_align_(op: regions.RoiAlign, x: Tensor, boxes: Tensor) -> Tensor:
+    """PyTorch's sampling of a map with its border repeated, of points that are at most 1 outside."""
+    x, boxes, dtype = x.double(), boxes.double().expand(len(x), *boxes.shape[1:]), x.dtype
+    start, end = (boxes * op.scale - 0.5 * op.aligned).split(2, -1)
+    extent = end - start if op.aligned else (end - start).clamp(min=1)
+    grids, seen = [], []
+    for axis, (count, length) in enumerate(zip(op.kernel[::-1], (x.shape[3], x.shape[2]), strict=True)):
+        steps = (torch.arange(count * op.points, dtype=x.dtype) + 0.5) / (count * op.points)
+        places = start[..., axis, None] + extent[..., axis, None] * steps
+        seen.append((places >= -1) & (places <= length))
+        grids.append(2 * places / (length - 1) - 1)
+    columns, rows = torch.broadcast_tensors(grids[0][:, :, None], grids[1][..., None])
+    grid = torch.stack([columns, rows], -1).flatten(1, 2)
+    found = functional.grid_sample(x, grid, padding_mode="border", align_corners=True)
+    found = found.unflatten(2, columns.shape[1:3]).transpose(1, 2)
+    found = found * (seen[1][..., None] & seen[0][:, :, None])[:, :, None]
+    return functional.avg_pool2d(found.flatten(0, 1), op.points).unflatten(0, boxes.shape[:2]).to(dtype)
+
+
 ORACLES: dict[type[Op], Callable[..., Any]] = {
     conv.Conv: conv_,
     conv.UpConv: upconv_,
@@ -210,6 +243,8 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     shape.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
     shape.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
     shape.Relayout: lambda op, x: x,
+    regions.RoiPool: roi_pool_,
+    regions.RoiAlign: roi_align_,
     each.Each: lambda op, x: torch.flatten(x, 0, 1),
     each.Regroup: lambda op, x: torch.unflatten(x, 0, (-1, op.count)),
     reduce.Mean: reduced("mean"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netdsl.codegen.numpy.calls import Call
-from netdsl.codegen.numpy.lowerings import conv, linear, norm, pool, reduce, sequence, shape
+from netdsl.codegen.numpy.lowerings import conv, linear, norm, pool, reduce, regions, sequence, shape
 from netdsl.codegen.numpy.lowerings.elementwise import JOINED, UNARY
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Node
@@ -18,6 +18,7 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import (
     Concat,
@@ -44,6 +45,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
+    RoiPool: regions.roi_pool,
+    RoiAlign: regions.roi_align,
     Fc: linear.fc,
     MatMul: linear.matmul,
     Embed: sequence.embed,

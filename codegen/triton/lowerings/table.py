@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netdsl.codegen.triton.expressions import EXPRESSIONS
-from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce, sequence
+from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce, regions, sequence
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
 from netdsl.ops import shape
@@ -18,6 +18,7 @@ from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 
 Lowering = Callable[[Planner, Site], None]
@@ -32,6 +33,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
+    RoiPool: regions.roi_pool,
+    RoiAlign: regions.roi_align,
     LRN: lrn.lrn,
     LayerNorm: reduce.layer_norm,
     GroupNorm: reduce.group_norm,
