@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from netdsl.codegen.numpy.calls import RESULT, Call, Elementwise, Operand, Step
 from netdsl.codegen.numpy.printing import Expression, keywords, statement
@@ -88,9 +89,13 @@ def statements(link: Link, names: dict[int, Expression], result: str) -> list[st
 def step_statement(step: Step, names: dict[int, Expression], result: str, target: str = "") -> str:
     """A step as a statement: into `result`, or assigned to `target` where that is given."""
     names = {**names, RESULT.index: result}
-    arguments = [names[a.index] if isinstance(a, Operand) else literal(a) for a in step.arguments]
+    arguments = [names[a.index] if isinstance(a, Operand) else _number(a) for a in step.arguments]
     out = [] if target else [f"out={result}"]
     return statement(target, step.function, [*arguments, *out, *keywords(step.spec)])
+
+
+def _number(value: float) -> str:
+    return "np.inf" if value == inf else literal(value)
 
 
 def _carried_first(steps: tuple[Step, ...], carried: tuple[int, ...]) -> tuple[Step, ...]:

@@ -25,8 +25,8 @@ COPY_RATE = 20e9
 """Of one core as measured: operations a second of a product and of Winograd's thin ones, bytes moved a second."""
 
 
-FEW_CHANNELS = 192
-"""Depthwise kernels loop over rows, not over channels, where there are fewer of these."""
+LONGEST_RUN = 8192
+"""Elements of the longest inner loop of a depthwise kernel: a row of input, weights and result stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Repeat:
-    """For packing: how often a row of weights is repeated."""
+    """For packing: how often a row of weights is repeated, for outputs that are neighbours."""
 
     repeat: int
 
@@ -111,16 +111,15 @@ def conv(op: Conv, node: Node) -> Call:
         if found is not None:
             return found
     depthwise = op.groups == channels == op.out
-    # What a block holds for each output position: its window, as a row of the matrix, or all that depthwise ones touch.
-    per_position = 4 * channels if depthwise else channels * prod(kernel) + (op.out if op.groups > 1 else 0)
+    # What a block holds for each output position: its window, as a row of the matrix. Depthwise ones hold none.
+    per_position = channels if depthwise else channels * prod(kernel) + (op.out if op.groups > 1 else 0)
     images, rows = block(height, width, per_position)
     halo_rows = (rows - 1) * stride[0] + extent(kernel[0], dilation[0])
     halo_columns = (width - 1) * stride[1] + extent(kernel[1], dilation[1])
     halo = halo_rows * halo_columns * channels if any(padding) else 0
+    matrix = 0 if depthwise else rows * width * per_position
     if depthwise:
-        # The product, and a plane for each column of a step.
-        halo = halo_rows * stride[1] * (width + (kernel[1] - 1) * dilation[1] // stride[1]) * channels
-        repeat = width if channels < FEW_CHANNELS else 1
+        repeat = run(width, channels) if stride[1] == 1 else 1
         kind, packed = "conv_depthwise", View(weight, pack="pack_depthwise", pack_spec=Repeat(repeat))
     elif op.groups > 1:
         kind, packed = "conv_grouped", View(weight, pack="pack_groups", pack_spec=Groups(op.groups))
@@ -133,7 +132,7 @@ def conv(op: Conv, node: Node) -> Call:
         Block(images, rows),
         Window(kernel, stride, dilation, padding),
         crew=True,
-        scratch=images * (rows * width * per_position + halo),
+        scratch=images * (matrix + halo),
         tailed=True,
         expand=expand,
     )
@@ -207,6 +206,11 @@ def block(height: int, width: int, per_position: int) -> tuple[int, int]:
         return min(positions // (height * width), 64), height
     blocks = -(-height // max(positions // width, 1))
     return 1, -(-height // blocks)
+
+
+def run(width: int, channels: int) -> int:
+    """How many neighbouring columns a depthwise kernel takes together: a divisor of the width."""
+    return next(n for n in range(width, 0, -1) if width % n == 0 and (n == 1 or n * channels <= LONGEST_RUN))
 
 
 def two_axes(values: tuple[int, ...], fill: int) -> tuple[int, ...]:
