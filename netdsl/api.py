@@ -24,6 +24,7 @@ def load(
     net: str | None = None,
     shape: Mapping[str, Sequence[int]] | None = None,
     *,
+    training: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     **parameters: object,
 ) -> Network:
@@ -31,6 +32,7 @@ def load(
 
     net         which net, where the file holds several.
     shape       shapes per sample of inputs by name, such as `{"image": (3, 320, 320)}`.
+    training    whether `training` is true in the text: some nets have heads that only training uses.
     parameters  the net's parameters, such as `classes=10`; numbers and arrays may be NumPy's.
 
     Raises NetError with every mistake found.
@@ -40,11 +42,15 @@ def load(
         name: arguments.shape(name, extents)
         for name, extents in arguments.mapping("shape", {} if shape is None else shape).items()
     }
+    if not isinstance(training, bool):
+        raise refuse(codes.BAD_OPTION, f"training must be True or False, not {arguments.shown(training)}")
     if not isinstance(limits, Limits):
-        raise refuse(codes.BAD_OPTION, f"limits must be netdsl.limits.Limits, not {limits!r:.100}")
+        raise refuse(codes.BAD_OPTION, f"limits must be netdsl.limits.Limits, not {arguments.shown(limits)}")
     settings = {name: arguments.plain(value) for name, value in parameters.items()}
     chosen = None if net is None else arguments.word("net", net)
-    graph = driver.build(driver.Request(arguments.path("a program", path), chosen, settings, shapes, limits), report)
+    graph = driver.build(
+        driver.Request(arguments.path("a program", path), chosen, settings, shapes, training, limits), report
+    )
     return Network(graph, report.diagnostics, limits)
 
 

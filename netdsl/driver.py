@@ -23,12 +23,14 @@ STANDARD_LIBRARY = os.path.join(os.path.dirname(__file__), "std")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asks of a file: which net, with which parameters and input shapes, within which limits."""
+    """What a user asks of a file: which net, with which parameters and input shapes, for training or for inference,
+    within which limits."""
 
     file: str
     net: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    training: bool = False
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -38,12 +40,12 @@ def build(request: Request, report: Report) -> Graph:
     return elaborate_net(program, choose_net(program, request), request, report)
 
 
-def check(file: str, report: Report, limits: Limits = DEFAULT_LIMITS) -> None:
+def check(file: str, report: Report, limits: Limits = DEFAULT_LIMITS, training: bool = False) -> None:
     """Find the mistakes of a file in all of its nets that can be built without further settings."""
     program = read_program(file, report, limits)
     for net in nets(program):
         if all(parameter.default for parameter in net.parameters):
-            graph = elaborate(program, net, Options(limits=limits), report)
+            graph = elaborate(program, net, Options(training=training, limits=limits), report)
             if graph:
                 warn(graph, report)
     report.raise_if_errors()
@@ -52,7 +54,7 @@ def check(file: str, report: Report, limits: Limits = DEFAULT_LIMITS) -> None:
 def elaborate_net(program: Program, net: ast.Definition, request: Request, report: Report) -> Graph:
     """Expand one net; what `request` names must exist in it."""
     _check_settings(net, request)
-    options = Options(settings=request.settings, shapes=request.shapes, limits=request.limits)
+    options = Options(request.settings, request.shapes, request.training, request.limits)
     graph = elaborate(program, net, options, report)
     report.raise_if_errors()
     assert graph is not None

@@ -63,12 +63,17 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--diagnostics", choices=_FORMS, default="full", help="the form of messages")
         self.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help="raise a stated limit")
 
+    def add_training(self) -> None:
+        """Whether `training` is true."""
+        self.add_argument("--training", action="store_true", help="the net as it is trained: `training` is true")
+
     def add_file(self) -> None:
         """The file and what is asked of it: net, parameters, input shapes."""
         self.add_argument("file", metavar="FILE", help="a .net file, or - for standard input")
         self.add_argument("--net", help="which net of the file")
         self.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the net")
         self.add_argument("--shape", action="append", default=[], metavar="INPUT=CxHxW", help="the shape of an input")
+        self.add_training()
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         """The options. Exits with status 2 and a suggestion where they are wrong."""
@@ -90,7 +95,7 @@ def request_of(options: argparse.Namespace) -> Request:
     """What `--net`, `--set`, `--shape` and `--limit` ask of the file. Raises NetError (E0615)."""
     settings: dict[str, object] = {name: _value(name, text) for name, text in _pairs("--set", options.set)}
     shapes = {name: _shape(name, text) for name, text in _pairs("--shape", options.shape)}
-    return Request(options.file, options.net, settings, shapes, limits_of(options))
+    return Request(options.file, options.net, settings, shapes, options.training, limits_of(options))
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

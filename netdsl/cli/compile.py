@@ -82,7 +82,7 @@ def _init_command(options: argparse.Namespace, weights: str) -> str:
     for option, values in (("--set", options.set), ("--shape", options.shape)):
         for value in values:
             words += [option, value]
-    return shlex.join([*words, "-o", weights])
+    return shlex.join([*words, *(("--training",) if options.training else ()), "-o", weights])
 
 
 def _dump(folder: str, stages: list[Stage], plan: str, force: bool) -> None:

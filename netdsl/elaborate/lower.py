@@ -10,6 +10,7 @@ from typing import Any
 from netdsl import codes
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.values import BlockRef, Datum, Poison, WordRef, kind, text
+from netdsl.ir.graph import Value
 from netdsl.ops.base import Attr, AttrKind, Op
 from netdsl.source import Span
 from netdsl.suggest import nearest
@@ -209,6 +210,8 @@ def _convert(word: str, attr: Attr, value: Datum, span: Span) -> Any:
                 except OverflowError:
                     pass
             raise _wrong_kind(word, attr, value, span, "a number")
+        case AttrKind.EXTENTS if isinstance(value, Value) and value.type.rank > 1:
+            return value.type.shape[1:]
         case _:
             extents = (value,) if _is_whole(value) else value
             if isinstance(extents, tuple | list) and extents and all(_is_whole(item) for item in extents):

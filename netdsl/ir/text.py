@@ -56,7 +56,7 @@ def _setting(item: Attr, value: Any) -> str:
         return item.spelling
     if value is None:
         text = "none"
-    elif item.kind in (AttrKind.AXES, AttrKind.SHAPE):
+    elif item.kind in (AttrKind.AXES, AttrKind.EXTENTS, AttrKind.SHAPE):
         text = "x".join(map(str, value)) or "scalar"
     elif item.kind is AttrKind.INTS:
         text = "[" + ",".join(map(str, value)) + "]"
@@ -259,7 +259,7 @@ class _Parser:
         try:
             if text == "none":
                 return None
-            if item.kind in (AttrKind.AXES, AttrKind.SHAPE):
+            if item.kind in (AttrKind.AXES, AttrKind.EXTENTS, AttrKind.SHAPE):
                 return tuple(map(int, text.split("x"))) if text != "scalar" else ()
             if item.kind is AttrKind.INTS:
                 return tuple(int(number) for number in text.strip("[]").split(",") if number)

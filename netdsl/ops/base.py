@@ -26,6 +26,7 @@ class AttrKind(Enum):
     FLOAT = "a number"
     AXES = "a whole number for every axis (`k3`), or one for each axis (`k3x5`)"
     INTS = "a list of whole numbers"
+    EXTENTS = "extents (`7x7`), or a tensor that has them"
     SHAPE = "a shape (`7x7`)"
     WORD = "one of the words listed"
     FLAG = "present or absent"

@@ -54,7 +54,7 @@ class Pool(Op):
     dilation: tuple[int, ...] = attr(AttrKind.AXES, "dilation", default=(1,), short="d")
     ceil: bool = attr(AttrKind.FLAG, "the last window may hang over the end", default=False, flag="ceil")
     whole: bool = attr(AttrKind.FLAG, "pool the whole map", default=False, flag="global")
-    to: tuple[int, ...] = attr(AttrKind.SHAPE, "extents to reach by adaptive windows", default=())
+    to: tuple[int, ...] = attr(AttrKind.EXTENTS, "extents to reach by adaptive windows", default=())
     same: bool = attr(AttrKind.FLAG, "pad so that stride 1 keeps the extents", default=False, flag="same")
     count_pad: bool = attr(AttrKind.FLAG, "an average leaves padding out", default=True, flag="nocountpad")
     indices: bool = attr(AttrKind.FLAG, "also give the places of the maxima", default=False, flag="indices")
@@ -177,7 +177,7 @@ class AdaptivePool(Op):
     written: ClassVar[bool] = False
 
     function: str = attr(AttrKind.WORD, "function", positional=True, choices=_FUNCTIONS)
-    size: tuple[int, ...] = attr(AttrKind.SHAPE, "extents to reach")
+    size: tuple[int, ...] = attr(AttrKind.EXTENTS, "extents to reach")
 
     def infer(self, inputs: Types) -> Types:
         """`C x H x W -> C x size`."""
@@ -226,7 +226,7 @@ class Unpool(Op):
     kernel: tuple[int, ...] = attr(AttrKind.AXES, "window extents of the pool", short="k")
     stride: tuple[int, ...] = attr(AttrKind.AXES, "stride of the pool, its kernel unless given", default=(), short="s")
     padding: tuple[int, ...] = attr(AttrKind.AXES, "padding of the pool", default=(0,), short="p")
-    to: tuple[int, ...] = attr(AttrKind.SHAPE, "extents of the result", default=())
+    to: tuple[int, ...] = attr(AttrKind.EXTENTS, "extents of the result", default=())
 
     def resolve(self, inputs: Types) -> Op:
         """The result's extents: `(H - 1) s - p_top - p_bottom + k` unless given."""

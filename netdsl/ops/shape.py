@@ -208,7 +208,7 @@ class Crop(Rearrangement):
     operands: ClassVar[tuple[int, int | None]] = (1, 2)
     implicit: ClassVar[int] = 1
 
-    to: tuple[int, ...] = attr(AttrKind.SHAPE, "extents to keep", default=())
+    to: tuple[int, ...] = attr(AttrKind.EXTENTS, "extents to keep", default=())
     padding: tuple[int, ...] = attr(
         AttrKind.AXES, "elements to cut: one value, one per axis, or starts then ends", default=(), short="p"
     )
@@ -441,7 +441,7 @@ class Upsample(Op):
         AttrKind.WORD, "between elements", default="nearest", positional=True, choices=("nearest", "bilinear")
     )
     stride: tuple[int, ...] = attr(AttrKind.AXES, "factor", default=(), short="s")
-    to: tuple[int, ...] = attr(AttrKind.SHAPE, "extents of the result", default=())
+    to: tuple[int, ...] = attr(AttrKind.EXTENTS, "extents of the result", default=())
     corners: bool = attr(AttrKind.FLAG, "align the corner elements", default=False, flag="corners")
 
     def resolve(self, inputs: Types) -> Op:

@@ -102,6 +102,19 @@ def test_several_nets_are_listed(netdsl: Run, folder: Path) -> None:
     assert netdsl("summary", "two.net", "--net", "B").status == 0
 
 
+def test_training_is_chosen_on_the_command_line(netdsl: Run, folder: Path) -> None:
+    text = "net T {\n  input x: 4\n  fc 3 as y\n  if training { let aux = y -> relu }\n  output y\n"
+    (folder / "t.net").write_text(text + "  if training { output aux }\n}\n")
+    assert "output y 3;" in netdsl("summary", "t.net").out
+    assert "output y 3, aux 3;" in netdsl("summary", "t.net", "--training").out
+    compiled = netdsl("compile", "t.net", "--training")
+    assert "netdsl init t.net --training -o T.safetensors" in compiled.err
+    assert "netdsl init t.net --training -o T.safetensors" in (folder / "T.py").read_text()
+    (folder / "t.net").write_text(text + "  if training { output auxx }\n}\n")
+    assert netdsl("check", "t.net").status == 0
+    assert netdsl("check", "t.net", "--training").status == 1
+
+
 def test_a_file_without_nets(netdsl: Run, folder: Path) -> None:
     (folder / "blocks.net").write_text("block double(width) { conv width k3 p1 -> relu }\n")
     assert netdsl("check", "blocks.net").status == 0

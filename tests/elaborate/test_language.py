@@ -172,6 +172,38 @@ def test_training_is_a_boolean(build):
     assert results(build(text, training=True)) == ["y", "aux"]
 
 
+def test_a_tensor_stands_for_its_extents(build, find):
+    graph = build(
+        """
+        net N {
+          input x: 3x9x7
+          pool max k2 indices as small, at
+          conv 8 k3 p1 -> upsample bilinear to=x : 8x9x7
+          pool avg to=small : 8x4x3
+          crop to=small
+          conv 3 k1 -> add(it, small) -> unpool(at) k2 to=x -> concat(it, x) : 6x9x7
+          upsample to=small.height : 6x4x4
+        }
+        """
+    )
+    assert shapes(graph) == [(6, 4, 4)]
+    for wrong in ("reshape to=x", "conv 4 k=x", "pool avg to=v"):
+        (found, *_) = find(f"net N {{ input x: 3x9x7; input v: 5; {wrong} }}")
+        assert found.code == "E0204"
+
+
+def test_extents_are_values_and_a_block_may_be_the_identity(build):
+    graph = build(
+        """
+        block same { it }
+        block line(k, act) { conv 4 k=k same nobias -> act }
+        net N { input x: 3x8x8; line(1x7, same) -> line(7x1, relu) }
+        """
+    )
+    assert [node.op.kernel for node in graph.nodes[:2]] == [(1, 7), (7, 1)]
+    assert words(graph) == ["conv", "conv", "relu"]
+
+
 def test_shapes_in_expressions(build):
     graph = build(
         """

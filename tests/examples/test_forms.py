@@ -72,7 +72,7 @@ def test_flownet_gives_every_scale_in_training(tmp_path: Path) -> None:
         return model
 
     small = {"first": (3, 64, 64), "second": (3, 64, 64)}
-    net = netdsl.load(str(EXAMPLES / "flownet.net"), shape=small, scales=True)
+    net = netdsl.load(str(EXAMPLES / "flownet.net"), shape=small, training=True)
     assert [value.type.shape for value in net.graph.outputs] == [(2, 64 >> level, 64 >> level) for level in range(2, 7)]
     check_equal(net, prepared(every_scale), tmp_path, {})
 

@@ -73,7 +73,7 @@ def test_with_auxiliary_heads(
         return model
 
     names = {"logits": "logits", "aux1": "aux_logits1" if len(order) == 3 else "aux_logits", "aux2": "aux_logits2"}
-    net = load(entry, shape={"image": shape}, aux=True)
+    net = load(entry, shape={"image": shape}, training=True)
     ours = [name for name, _ in net.graph.results]
     assert sorted(ours) == sorted(order)
     check_equal(net, prepared(heads_of_training), tmp_path, HEADS[name])

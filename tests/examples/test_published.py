@@ -136,7 +136,7 @@ def test_torchvision_publishes_the_same_figures(file: str, net: str, name: str, 
         found = network.summary().to_dict()["totals"]
         assert round(found["macs"] / G, 3) == weights.meta["_ops"]
         if net == "InceptionV3":
-            found = totals(file, net, aux=True)
+            found = totals(file, net, training=True)
         assert found["params"] == weights.meta["num_params"]
 
 
@@ -239,4 +239,4 @@ def test_googlenet_has_the_paper_s_layers() -> None:
 def test_googlenet_has_the_parameters_of_the_published_definition() -> None:
     """Caffe's `bvlc_googlenet`, for inference and (`train_val.prototxt`) for training."""
     assert totals("googlenet.net", "GoogLeNet")["params"] == 6_998_552
-    assert totals("googlenet.net", "GoogLeNet", aux=True)["params"] == 13_378_280
+    assert totals("googlenet.net", "GoogLeNet", training=True)["params"] == 13_378_280

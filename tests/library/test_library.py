@@ -56,6 +56,7 @@ def code(action: Callable[[], object]) -> str:
         ({"shape": {"image": (3, 10**17, 8)}}, "E0905"),
         ({"shape": {"imag": (3, 8, 8)}}, "E0614"),
         ({"limits": 3}, "E0615"),
+        ({"training": "yes"}, "E0615"),
         ({"width": None}, "E0401"),
         ({"width": object()}, "E0401"),
         ({"width": HUGE}, "E0910"),

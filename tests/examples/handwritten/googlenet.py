@@ -69,4 +69,4 @@ class GoogLeNet(nn.Module):
 
 
 CASES = {"GoogLeNet": Case(GoogLeNet, (3, 107, 121))}
-HEADS = Case(lambda: GoogLeNet(heads=True), (3, 223, 223), settings={"aux": True})
+HEADS = Case(lambda: GoogLeNet(heads=True), (3, 223, 223), settings={"training": True})
