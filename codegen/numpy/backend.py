@@ -20,6 +20,7 @@ from netdsl.codegen.plan import legend
 from netdsl.codegen.render import SHARED, environment, literal
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir.graph import Graph, Value
+from netdsl.passes.expand import EXPANSIONS
 from netdsl.passes.manager import Observer, Pass, run_passes
 from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.tensor import DType, shape_text
@@ -60,7 +61,7 @@ def _check(graph: Graph, dtype: DType) -> None:
         message = f"the numpy backend computes in float32 or float64, not in {dtype.label}"
         found.append(Diagnostic(codes.UNSUPPORTED_DTYPE, message))
     for node in graph.walk():
-        if type(node.op) not in LOWERED:
+        if type(node.op) not in LOWERED and type(node.op) not in EXPANSIONS:
             message = f"the numpy backend has no {node.op.word}"
             label = Label(node.span) if node.span else None
             found.append(Diagnostic(codes.UNSUPPORTED_OPERATOR, message, label, frame=node.frame))

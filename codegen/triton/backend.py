@@ -26,6 +26,7 @@ from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.noise import Dropout
+from netdsl.passes.expand import EXPANSIONS
 from netdsl.passes.manager import Observer, run_passes
 from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.tensor import DType, Layout, TensorType, shape_text
@@ -70,7 +71,7 @@ def _check(graph: Graph, dtype: DType) -> None:
     for node in graph.walk():
         ops = [inner.op for inner in node.op.body.nodes] if isinstance(node.op, Fused) else [node.op]
         for op in ops:
-            if type(op) not in LOWERINGS:
+            if type(op) not in LOWERINGS and type(op) not in EXPANSIONS:
                 message = f"the triton backend has no {op.word}: {UNSUPPORTED.get(type(op), 'nobody has written it')}"
                 label = Label(node.span) if node.span else None
                 found.append(Diagnostic(codes.UNSUPPORTED_OPERATOR, message, label, frame=node.frame))

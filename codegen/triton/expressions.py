@@ -11,7 +11,7 @@ from netdsl.ops import elementwise as join
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import BatchNorm, BatchNormScale
-from netdsl.ops.shape import Relayout, Reshape, Transpose
+from netdsl.ops.shape import Concat, Relayout, Reshape, Slice, Transpose
 
 Arguments = Sequence[str]
 
@@ -175,5 +175,7 @@ CONSTANT: dict[type[Op], Callable[..., str]] = {
     join.Shift: _shift,
     Reshape: lambda op, x: f"{x[0]}.reshape({literal(op.to)})",
     Transpose: _transpose,
+    Slice: lambda op, x: f"{x[0]}[{':, ' * op.axis}{op.start}:{op.stop}:{op.step}]",
+    Concat: lambda op, x: f"torch.cat([{', '.join(x)}], {op.axis})",
     Relayout: _same,
 }

@@ -47,6 +47,16 @@ class GemmKernel:
 
 
 @dataclass(frozen=True)
+class AttentionKernel:
+    """`attention.py.j2`. `mask` is the offset of a tile's scores in the mask; empty where there is none."""
+
+    causal: bool
+    mask: str
+    precision: str
+    element: str
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -158,6 +168,6 @@ class Call:
 
     programs: str
     count: str
-    constants: tuple[tuple[str, int], ...] = ()
+    constants: tuple[tuple[str, float], ...] = ()
     tiles: tuple[tuple[int, Tile], ...] = ()
     widest: int = 0

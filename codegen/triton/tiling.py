@@ -30,6 +30,9 @@ class Tiling(Protocol):
     def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
         """Rows and depth of a block of a reduction; `along_rows` says that neighbours in memory are rows."""
 
+    def attention(self, depth: int, dtype: DType) -> Tile:
+        """Queries and keys of a block of attention in heads of so many features, with its warps and stages."""
+
     def block(self) -> int:
         """Elements of a block of a pointwise kernel."""
 
@@ -71,6 +74,15 @@ class DefaultTiling:
             return 32, min(power_above(depth), 64)
         k = min(power_above(depth), 4096)
         return max(min(2048 // k, 64), 1), k
+
+    def attention(self, depth: int, dtype: DType) -> Tile:
+        """The sums take `m * depth` registers of a block, the scores `m * n`."""
+        wide = max(power_above(depth), 16)
+        if dtype is DType.FLOAT32:
+            return Tile(16, 16, wide, stages=2) if wide > 64 else Tile(32, 32, wide, stages=2)
+        if wide > 128:
+            return Tile(16, 16, wide, stages=2)
+        return Tile(64, 32 if dtype is DType.TF32 else 64, wide, stages=2)
 
     def block(self) -> int:
         """See `Tiling`."""

@@ -10,7 +10,7 @@ from netdsl.diagnostics import Code, Frame, Label, Report
 from netdsl.elaborate import calls
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.evaluate import Evaluator
-from netdsl.elaborate.layers import Layers, Operand, count_tensors, operands_of
+from netdsl.elaborate.layers import Layers, Operand, count_tensors, operands_by_name, operands_of
 from netdsl.elaborate.lower import Given, Poisoned, assign, field_values, is_literal
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.names import local_names, mentioned
@@ -93,10 +93,12 @@ class Caller(Evaluator):
             value = self.evaluate(argument.value, context)
             if argument.name is None:
                 positional.append((value, argument.span))
-            elif op is not None:
+            elif op is not None and argument.name not in op.named:
                 raise calls.named_operand(op, argument)
             else:
                 named.append((argument.name, value, argument.span))
+        if op is not None:
+            positional += operands_by_name(op, named)
         call = Call(step.word, target, step.span, tuple(positional), tuple(named), instance)
         if op is not None and not step.arguments and all(is_literal(item) for item in self._given[id(step)][1]):
             # The same in every expansion; a local name that hides the word is looked for before this is used.
@@ -198,13 +200,15 @@ class Caller(Evaluator):
         if isinstance(target, SharedLayer):
             return self._call_shared(call, target, local, context)
         if isinstance(target, WordRef):
-            if call.named:
-                raise Mistake(codes.BAD_OPERANDS, f"`{call.word}` takes no tensors by name", call.named[0][2])
+            assert inner.op is not None
+            unknown = [place for key, _, place in call.named if key not in inner.op.named]
+            if unknown:
+                raise Mistake(codes.BAD_OPERANDS, f"`{call.word}` takes no tensor by this name", unknown[0])
             names = (context.layer(local)[0], layer.weights)
             outer, context.shared = context.shared, set()
             try:
-                assert inner.op is not None
-                return self.operate(inner.op, call.positional, names, call.span, context)
+                given = (*call.positional, *operands_by_name(type(inner.op), call.named))
+                return self.operate(inner.op, given, names, call.span, context)
             finally:
                 context.shared = outer
         before = context.it

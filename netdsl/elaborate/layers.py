@@ -187,7 +187,7 @@ def operands_of(op: Op, given: Sequence[Operand], current: Datum | None, span: S
             return None
         tensors += _tensors(value, place, op.word)
     least, most = op.wanted()
-    if len(tensors) < least or not given:
+    if len(tensors) < least or not given or op.leads:
         if current is None:
             raise Mistake(
                 codes.NO_VALUE, "there is no current tensor yet", span, help="begin with an `input` or with a name"
@@ -204,6 +204,16 @@ def operands_of(op: Op, given: Sequence[Operand], current: Datum | None, span: S
             span,
         )
     return tensors
+
+
+def operands_by_name(op: type[Op], named: Sequence[tuple[str, Datum, Span]]) -> list[Operand]:
+    """The tensors that a step gives by names of the operator's operands, in its order."""
+    given: dict[str, Operand] = {}
+    for name, value, span in named:
+        if name in given:
+            raise Mistake(codes.BAD_ARGUMENT, f"`{op.word}` is given `{name}` twice", span)
+        given[name] = (value, span)
+    return [given[name] for name in op.named if name in given]
 
 
 def _failed(value: Datum) -> bool:

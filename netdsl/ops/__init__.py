@@ -24,6 +24,7 @@ from netdsl.ops.activation import (
     Sqrt,
     Tanh,
 )
+from netdsl.ops.attention import Attend, Attention
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
@@ -54,7 +55,7 @@ from netdsl.ops.shape import (
 
 ALL: tuple[type[Op], ...] = (
     *(Conv, UpConv, Fc, MatMul),
-    *(Embed,),
+    *(Embed, Attention, Attend),
     *(Pool, AdaptivePool, Unpool),
     *(BatchNorm, BatchNormScale, LRN, LayerNorm, GroupNorm),
     *(Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, HardSwish, HardSigmoid, Sigmoid, Tanh, Softplus),

@@ -164,6 +164,10 @@ class Op(ABC):
     """Least and most tensors taken (weights not counted); None for no upper bound."""
     implicit: ClassVar[int] = 0
     """Place of `it` among the operands when one of them is left out."""
+    leads: ClassVar[bool] = False
+    """Whether `it` always comes first, and the parentheses hold only what goes with it."""
+    named: ClassVar[tuple[str, ...]] = ()
+    """Operands that the parentheses may hold by name, after all others: `attention(memory, mask=hidden)`."""
     written: ClassVar[bool] = True
     """Whether a `.net` text may use the word; False for what only passes make."""
 

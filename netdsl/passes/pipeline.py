@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdsl.passes.dead_code import DeadCode
+from netdsl.passes.expand import Expand
 from netdsl.passes.fold_batch_norm import FoldBatchNorm
 from netdsl.passes.fuse import Fuse
 from netdsl.passes.hoist import Hoist
@@ -13,6 +14,8 @@ from netdsl.passes.simplify import Simplify
 from netdsl.passes.split_batch_norm import SplitBatchNorm
 
 OPTIMIZE: tuple[Pass, ...] = (
+    # Operators that are made of others become those, which everything below knows.
+    Expand(),
     # What does nothing at inference goes first: a dropout between a convolution and its norm would hide the pair.
     Simplify(),
     # What weights alone decide leaves the graph that runs for every input.

@@ -14,6 +14,7 @@ from netdsl.ops import activation as activation_ops
 from netdsl.ops import elementwise as elementwise_ops
 from netdsl.ops import reduce as reduce_ops
 from netdsl.ops import shape as shape_ops
+from netdsl.ops.attention import Attend, Attention
 from netdsl.ops.base import Op, Types
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
@@ -25,6 +26,7 @@ from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 from netdsl.reference import (
     activation,
+    attention,
     conv,
     each,
     elementwise,
@@ -50,6 +52,8 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     Fc: linear.fc,
     MatMul: linear.matmul,
     Embed: sequence.embed,
+    Attention: attention.attention,
+    Attend: attention.attend,
     BatchNorm: norm.batch_norm,
     BatchNormScale: norm.batch_norm_scale,
     LRN: norm.lrn,

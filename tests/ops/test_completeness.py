@@ -15,6 +15,7 @@ from netdsl.ir.fused import Fused
 from netdsl.ir.graph import operand_count
 from netdsl.ops import ALL, activation, conv, linear, norm, pool, shape
 from netdsl.ops.base import AttrKind, Op, Sample
+from netdsl.passes.expand import EXPANSIONS
 from netdsl.reference.interpret import REFERENCE
 from netdsl.tensor import TensorType
 
@@ -27,8 +28,8 @@ MAPS: tuple[type[Op], ...] = (
 """Operators on feature maps of either rank."""
 
 LOWERED: dict[str, tuple[set[type[Op]], dict[type[Op], str]]] = {
-    "numpy": (set(numpy_lowerings.LOWERED), numpy_lowerings.UNSUPPORTED),
-    "triton": ({*table.LOWERINGS, *expressions.CONSTANT}, table.UNSUPPORTED),
+    "numpy": ({*numpy_lowerings.LOWERED, *EXPANSIONS}, numpy_lowerings.UNSUPPORTED),
+    "triton": ({*table.LOWERINGS, *expressions.CONSTANT, *EXPANSIONS}, table.UNSUPPORTED),
 }
 """What each backend computes, in the network or on weights alone, and what it does not, with the reason."""
 

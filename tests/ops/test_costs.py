@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netdsl.ops import ALL, activation, conv, elementwise, linear, norm, pool, reduce, shape
+from netdsl.ops import ALL, activation, attention, conv, elementwise, linear, norm, pool, reduce, shape
 from netdsl.ops.base import Cost, Op, Sample, feature_map, vector
 from netdsl.tensor import TensorType
 
@@ -22,6 +22,7 @@ except ImportError:  # the tests that count with PyTorch skip then
 
 IMAGE = feature_map(6, 5, 7)
 MATRICES = (conv.Conv, conv.UpConv, linear.Fc, linear.MatMul)
+ATTENTION = (attention.Attention, attention.Attend)
 MATRIX_SAMPLES = [sample for op in MATRICES for sample in op.samples()]
 
 
@@ -71,10 +72,40 @@ def test_a_bias_adds_one_operation_per_output(sample: Sample) -> None:
     assert flops == 2 * macs + (results[0].elements if has_bias else 0)
 
 
-@pytest.mark.parametrize("op", [op for op in ALL if op not in MATRICES])
+@pytest.mark.parametrize("op", [op for op in ALL if op not in MATRICES + ATTENTION])
 def test_only_convolutions_and_matrix_products_multiply_and_accumulate(op: type[Op]) -> None:
     for sample in op.samples():
         assert cost(sample.op, *sample.inputs).macs == 0
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(torch is None, reason="PyTorch is the oracle")
+@pytest.mark.parametrize("sample", [s for op in ATTENTION for s in op.samples()], ids=lambda sample: sample.name)
+def test_attention_counts_its_projections_and_both_products(sample: Sample) -> None:
+    """As PyTorch counts matrix products: projections of all that they are applied to, scores, and sums of values."""
+    op = sample.op.resolve(sample.inputs)
+    assert isinstance(op, ATTENTION)
+    tensors, _ = attention.parts(sample.inputs)
+    (result,) = op.infer(sample.inputs)
+    queries, keys = attention.length(tensors[0]), attention.length(tensors[-1])
+    width = attention.features(result) // op.heads
+    with FlopCounterMode(display=False) as counter:
+        q, k = torch.empty(op.heads, queries, width, device="meta"), torch.empty(op.heads, keys, width, device="meta")
+        (q @ k.mT) @ k
+        if isinstance(op, attention.Attention):
+            for rows, weight in zip((queries, keys, keys, queries), matrices(op, sample.inputs), strict=True):
+                torch.empty(rows, weight[1], device="meta") @ torch.empty(weight[::-1], device="meta")
+    macs, flops = op.cost(sample.inputs, (result,))
+    assert 2 * macs == counter.get_total_flops()
+    biases = sum(2 * n * attention.features(result) for n in (queries, keys)) if getattr(op, "bias", False) else 0
+    per_score = 5 + op.scaled + op.causal + any(not type.dtype.is_float for type in sample.inputs)
+    assert flops == 2 * macs + biases + op.heads * queries * keys * per_score
+
+
+def matrices(op: Op, inputs: tuple[TensorType, ...]) -> list[tuple[int, ...]]:
+    """Shapes of the four projections, q, k, v and the result's, from the weights."""
+    *into, out = [weight.shape for weight in op.weights(inputs) if len(weight.shape) == 2]
+    return [*(into if len(into) == 3 else [(into[0][0] // 3, into[0][1])] * 3), out]
 
 
 PER_ELEMENT: dict[Op, int] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from dice import Dice
 
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops import activation, attention, conv, elementwise, linear, noise, norm, pool, reduce, shape
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -293,7 +293,17 @@ def clamp_(dice: Dice, x: TensorType) -> Values:
     return {"low": low, "high": low + small(dice)}
 
 
+def attention_(dice: Dice, x: TensorType) -> Values | None:
+    if x.rank not in (2, 3) or attention.length(x) > 4 * EXTENT:
+        return None
+    heads = dice.choice(divisors(attention.features(x)))
+    flags: Values = {"causal": True} if dice.chance(40) else {}
+    flags |= {"scaled": False} if dice.chance(30) else {}
+    return flags | ({"heads": heads} if heads > 1 else {}) | ({"bias": False} if dice.chance(30) else {})
+
+
 ANY: dict[type[Op], Draw] = {
+    attention.Attention: attention_,
     conv.Conv: conv_,
     conv.UpConv: upconv_,
     linear.Fc: fc_,
@@ -367,6 +377,7 @@ KEEPING: dict[type[Op], Draw] = {
     conv.Conv: conv_same,
     pool.Pool: pool_same,
     linear.Fc: lambda dice, x: {"out": x.shape[-1]} if x.rank else None,
+    attention.Attention: ANY[attention.Attention],
     shape.Shuffle: ANY[shape.Shuffle],
     elementwise.Scale: ANY[elementwise.Scale],
     elementwise.Shift: ANY[elementwise.Shift],

@@ -9,7 +9,21 @@ from typing import Any
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.storage import View
 from netdsl.ir.graph import Node
-from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, regions, sequence, shape
+from netdsl.ops import (
+    activation,
+    attention,
+    conv,
+    each,
+    elementwise,
+    linear,
+    noise,
+    norm,
+    pool,
+    reduce,
+    regions,
+    sequence,
+    shape,
+)
 from netdsl.ops.base import Op
 
 Calls = Call | tuple[Call, ...]
@@ -55,6 +69,10 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
         "padding counted": fields(count_pad=lambda count: not count),
     },
     pool.AdaptivePool: {"another function": fields(function={"max": "avg", "min": "max", "avg": "min"}.get)},
+    attention.Attend: {
+        "another scale": fields(scaled=lambda scaled: not scaled),
+        "later places seen": fields(causal=lambda causal: not causal),
+    },
     norm.BatchNorm: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.BatchNormScale: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.LRN: {

@@ -7,6 +7,7 @@ import pytest
 from generator import RandomNet
 from net_checks import EXACT, SINGLE, Data, by_name, module_results, read, worst
 
+from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType
@@ -77,5 +78,5 @@ def test_found_nets_agree(text: str) -> None:
     inputs, weights = by_name(graph, data, np.float64)
     wanted = list(interpret(graph, inputs, weights, np.float64))
     assert worst(module_results(graph, data, DType.FLOAT64), wanted) <= EXACT
-    assert worst(module_results(graph, data, DType.FLOAT64, passes=(Hoist(),)), wanted) <= EXACT
+    assert worst(module_results(graph, data, DType.FLOAT64, passes=(Expand(), Hoist())), wanted) <= EXACT
     assert worst(module_results(graph, data, DType.FLOAT32), wanted) <= SINGLE

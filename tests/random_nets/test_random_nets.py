@@ -19,6 +19,7 @@ from net_checks import check, read, torch
 
 from netdsl.diagnostics import Report
 from netdsl.ops import ALL
+from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.norm import BatchNormScale
@@ -74,7 +75,7 @@ def sample() -> tuple[RandomNet, ...]:
     return tuple(found)
 
 
-MADE_BY_PASSES = (BatchNormScale, Relayout)
+MADE_BY_PASSES = (BatchNormScale, Relayout, Attend)
 
 
 def test_every_operator_is_reached() -> None:

@@ -9,7 +9,7 @@ import pytest
 from corners import CORNERS
 from torch_oracles import ORACLES, torch
 
-from netdsl.ops import ALL, Embed
+from netdsl.ops import ALL, Attention, Embed
 from netdsl.ops.base import Op, Sample, Types
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import REFERENCE, evaluate
@@ -34,6 +34,8 @@ def operands_of(op: Op, types: Types, rows: int, dtype: type, random: np.random.
         shape = (rows * type_.batch, *type_.shape) if type_.batch else type_.shape
         if isinstance(op, Embed):
             arrays.append(random.integers(0, op.vocab, shape))
+        elif type_.dtype is DType.BOOL:
+            arrays.append(random.random(shape) < 0.4)
         elif type_.dtype is DType.INT64:
             places = random.permuted(np.tile(np.arange(np.prod(op.to)), (*shape[:2], 1)), axis=2)
             arrays.append(places[..., : np.prod(shape[2:])].reshape(shape))
@@ -50,6 +52,8 @@ def operands_of(op: Op, types: Types, rows: int, dtype: type, random: np.random.
 
 def weights_of(op: Op, types: Types, dtype: type, random: np.random.Generator) -> list[np.ndarray]:
     weights = op.weights(types)
+    if isinstance(op, Attention):  # its scores are exponents, which must not grow
+        return [(random.standard_normal(w.shape) / w.shape[-1] ** 0.5).astype(dtype) for w in weights]
     return [
         (random.uniform(0.5, 2, w.shape) if w.name == "running_var" else random.standard_normal(w.shape)).astype(dtype)
         for w in weights

@@ -8,7 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, regions, sequence, shape
+from netdsl.ops import (
+    activation,
+    attention,
+    conv,
+    each,
+    elementwise,
+    linear,
+    noise,
+    norm,
+    pool,
+    reduce,
+    regions,
+    sequence,
+    shape,
+)
 from netdsl.ops.base import Op
 
 try:
@@ -102,6 +116,54 @@ def layer_norm_(op: norm.LayerNorm, x: Tensor, *weights: Tensor) -> Tensor:
     return functional.layer_norm(moved, moved.shape[-1:], *weights, eps=op.eps).movedim(-1, axis)
 
 
+def attention_(op: attention.Attention, x: Tensor, *rest: Tensor) -> Tensor:
+    """`torch.nn.MultiheadAttention`, on maps as diffusion models call it."""
+    operands = [tensor for tensor in rest if tensor.dtype == torch.bool or tensor.ndim > 2]
+    weights = list(rest[len(operands) :])
+    mask = operands.pop() if operands and operands[-1].dtype == torch.bool else None
+    extents = x.shape[2:]
+    x, memory = (t.flatten(2).mT if t.ndim == 4 else t for t in (x, operands[0] if operands else x))
+    rows = max(len(x), len(memory))
+    x, memory = x.expand(rows, -1, -1), memory.expand(rows, -1, -1)
+    width = x.shape[-1]
+    layer = torch.nn.MultiheadAttention(
+        width, op.heads, bias=op.bias, kdim=memory.shape[-1], vdim=memory.shape[-1], batch_first=True, dtype=x.dtype
+    )
+    layer.load_state_dict(dict(zip(layer.state_dict(), weights, strict=True)))
+    if not op.scaled:
+        into = layer.in_proj_weight if layer._qkv_same_embed_dim else layer.q_proj_weight
+        with torch.no_grad():  # q times the root, against the quotient inside
+            into[:width] *= (width // op.heads) ** 0.5
+            if op.bias:
+                layer.in_proj_bias[:width] *= (width // op.heads) ** 0.5
+    hidden = {}
+    if mask is not None and mask.ndim == 2:
+        hidden["key_padding_mask"] = mask
+    pairs = torch.zeros(rows, x.shape[1], memory.shape[1], dtype=torch.bool)
+    if op.causal:
+        pairs |= torch.ones(pairs.shape, dtype=torch.bool).triu(1)
+    if mask is not None and mask.ndim == 3:
+        pairs |= mask
+    hidden["attn_mask"] = pairs.repeat_interleave(op.heads, 0)
+    # Written out in matrix products, which PyTorch's counter of operations sees.
+    with torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        y = layer.eval()(x, memory, memory, need_weights=False, **hidden)[0]
+    return y.mT.unflatten(2, extents) if len(extents) == 2 else y
+
+
+def attend_(op: attention.Attend, x: Tensor, *rest: Tensor) -> Tensor:
+    mask = rest[-1] if rest and rest[-1].dtype == torch.bool else None
+    q, k, v = (x, *rest[0].chunk(2, -1)) if rest and rest[0].dtype != torch.bool else x.chunk(3, -1)
+    rows = max(len(q), len(k))
+    q, k, v = (t.expand(rows, -1, -1).unflatten(-1, (op.heads, -1)).transpose(1, 2) for t in (q, k, v))
+    seen = torch.ones(rows, 1, q.shape[2], k.shape[2], dtype=torch.bool)
+    seen = seen.tril() if op.causal else seen
+    if mask is not None:
+        seen = seen & ~(mask[:, None, None] if mask.ndim == 2 else mask[:, None])
+    scale = None if op.scaled else 1.0
+    return functional.scaled_dot_product_attention(q, k, v, seen, scale=scale).transpose(1, 2).flatten(2)
+
+
 def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
     if op.mode == "nearest":
         return functional.interpolate(x, op.to, mode="nearest")
@@ -189,6 +251,8 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     linear.MatMul: lambda op, a, b: torch.matmul(
         a.transpose(-1, -2) if op.transpose_a else a, b.transpose(-1, -2) if op.transpose_b else b
     ),
+    attention.Attention: attention_,
+    attention.Attend: attend_,
     sequence.Embed: lambda op, x, weight: functional.embedding(x, weight),
     norm.BatchNorm: batch_norm_,
     norm.BatchNormScale: lambda op, gamma, variance: gamma * torch.rsqrt(variance + op.eps),

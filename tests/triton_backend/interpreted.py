@@ -41,6 +41,9 @@ class SmallTiling(DefaultTiling):
     def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
         return 4, 16
 
+    def attention(self, depth: int, dtype: DType) -> Tile:
+        return Tile(16, 16, 16)
+
     def block(self) -> int:
         return 64
 

@@ -18,6 +18,7 @@ from netdsl.ops import (
     LRN,
     AdaptivePool,
     Add,
+    Attention,
     Conv,
     Fc,
     GroupNorm,
@@ -101,7 +102,8 @@ def others() -> Graph:
     for index, op in enumerate((Softmax(), LogSoftmax(0), LayerNorm(), LayerNorm(axis=0), Mean())):
         (y,) = builder.node(op, (line,), name=f"line{index}")
         builder.result(f"z{index}", y)
-    return builder.finish()
+    (y,) = builder.node(Attention(2), (builder.input("tokens", TensorType((65, 128))),), name="attention")
+    return builder.result("attended", y).finish()
 
 
 @pytest.fixture(scope="module")

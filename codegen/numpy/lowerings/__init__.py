@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from netdsl.codegen.numpy.calls import Call
-from netdsl.codegen.numpy.lowerings import conv, linear, norm, pool, reduce, regions, sequence, shape
+from netdsl.codegen.numpy.lowerings import attention, conv, linear, norm, pool, reduce, regions, sequence, shape
 from netdsl.codegen.numpy.lowerings.elementwise import JOINED, UNARY
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Node
 from netdsl.ops.activation import LogSoftmax, PRelu, Softmax
+from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
@@ -50,6 +51,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Fc: linear.fc,
     MatMul: linear.matmul,
     Embed: sequence.embed,
+    Attend: attention.attend,
     BatchNorm: norm.batch_norm,
     BatchNormScale: norm.batch_norm_scale,
     LRN: norm.lrn,

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netdsl.codegen.triton.expressions import EXPRESSIONS
-from netdsl.codegen.triton.lowerings import conv, gemm, lrn, movement, pointwise, pool, reduce, regions, sequence
+from netdsl.codegen.triton.lowerings import (
+    attention,
+    conv,
+    gemm,
+    lrn,
+    movement,
+    pointwise,
+    pool,
+    reduce,
+    regions,
+    sequence,
+)
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
 from netdsl.ops import shape
 from netdsl.ops.activation import LogSoftmax, Softmax
+from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
@@ -30,6 +42,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Fc: gemm.fc,
     MatMul: gemm.matmul,
     Embed: sequence.embed,
+    Attend: attention.attend,
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
