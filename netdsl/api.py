@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netdsl import arguments, backends, codes, driver
+from netdsl import arguments, backends, codes, driver, extras, files
 from netdsl.analysis import summary, table
 from netdsl.diagnostics import Diagnostic, NetError, Report
-from netdsl.files import refuse
 from netdsl.ir.graph import Graph
 from netdsl.limits import DEFAULT_LIMITS, Limits
 
@@ -119,6 +118,21 @@ class Network:
         (E0701), or where it lacks the dtype (E0703) or an operator (E0704).
         """
         return backends.generate(self.graph, arguments.word("backend", backend), arguments.dtype_name(dtype))
+
+    def export(
+        self, path: str | os.PathLike[str], weights: Mapping[str, Any], *, dtype: object = "float32", force: bool = False
+    ) -> None:
+        """Write an ONNX model with these weights, as `init_weights` or `netdsl.weights.read` gives them.
+
+        `dtype` is float32 or float16; `force` replaces a file that netdsl did not write. Raises NetError: E0702 (onnx
+        is not installed), E0703, E0704, E0501 to E0504 (the weights), E0907 (more than 2 GiB), E0602, E0610.
+        """
+        write = extras.load("netdsl.onnx.write", "exporting")
+        target = arguments.path("the path of a model", path)
+        files.check_free(target, objection=write.foreign, force=force)
+        tensors = {name: _array(f"the weight `{name}`", tensor) for name, tensor in weights.items()}
+        data = write.export(self.graph, tensors, backends.dtype_named(arguments.dtype_name(dtype)))
+        files.write(target, data, objection=write.foreign, force=force)
 
 
 def _array(what: str, value: object) -> Any:

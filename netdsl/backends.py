@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from netdsl import codes
+from netdsl import codes, extras
 from netdsl.diagnostics import Code, Diagnostic, NetError
 from netdsl.ir.graph import Graph
 from netdsl.suggest import nearest
@@ -20,9 +19,6 @@ BACKENDS = {
     "triton": "netdsl.codegen.triton.backend",
 }
 """The module of each backend: `compile_graph(graph, dtype, source_name=, init_command=, observe=)`."""
-
-EXTRAS = {"torch": "torch", "triton": "triton", "onnx": "onnx"}
-"""Libraries that a plain installation lacks, and the extra that brings each."""
 
 
 def dtype_named(name: str) -> DType:
@@ -41,14 +37,7 @@ def load(name: str) -> Any:
         near = nearest(name, BACKENDS)
         message = f"there is no backend {name}, only {', '.join(BACKENDS)}"
         raise _refuse(codes.UNKNOWN_BACKEND, message, f"did you mean `{near}`?" if near else None)
-    try:
-        return import_module(BACKENDS[name])
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        extra = EXTRAS[error.name]
-        message = f"backend {name} needs {error.name}, which is not installed"
-        raise _refuse(codes.MISSING_EXTRA, message, f"`pip install 'netdsl[{extra}]'`") from None
+    return extras.load(BACKENDS[name], f"backend {name}")
 
 
 def generate(

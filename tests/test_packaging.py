@@ -24,7 +24,7 @@ LAYERS = (
     ("source", "tensor", "limits", "suggest", "grammars"),
     ("diagnostics",),
     ("codes",),
-    ("render", "files", "explain"),
+    ("render", "files", "explain", "extras"),
     ("arguments",),
     ("render_data",),
     ("ops",),
@@ -37,6 +37,7 @@ LAYERS = (
     ("arrayfile", "statedict"),
     ("weights",),
     ("reference",),
+    ("onnx",),
     ("codegen",),
     ("backends",),
     ("driver",),
@@ -46,7 +47,7 @@ LAYERS = (
 )
 """Imports go from a later line to an earlier one, or stay within one name."""
 
-HEAVY = {"numpy", "torch", "triton", "jinja2", "safetensors", "lark"}
+HEAVY = {"numpy", "torch", "triton", "jinja2", "safetensors", "lark", "onnx"}
 MAY_IMPORT = {
     "reference": {"numpy"},
     "weights": {"numpy"},
@@ -54,6 +55,7 @@ MAY_IMPORT = {
     "tensorfile": {"numpy"},
     "arrayfile": {"numpy"},
     "images": {"numpy"},
+    "onnx": {"numpy", "onnx"},
     "demo": {"numpy"},
     "codegen": {"jinja2"},
     "syntax.generate": {"lark"},

@@ -26,6 +26,7 @@ __all__ = [
     "WRONG_INPUT",
     "Parser",
     "colours",
+    "init_command",
     "limits_of",
     "program",
     "request_of",
@@ -96,6 +97,15 @@ def request_of(options: argparse.Namespace) -> Request:
     settings: dict[str, object] = {name: _value(name, text) for name, text in _pairs("--set", options.set)}
     shapes = {name: _shape(name, text) for name, text in _pairs("--shape", options.shape)}
     return Request(options.file, options.net, settings, shapes, options.training, limits_of(options))
+
+
+def init_command(options: argparse.Namespace, weights: str) -> str:
+    """What to type to make weights for the net that these options choose."""
+    words = ["netdsl", "init", options.file, *(("--net", options.net) if options.net else ())]
+    for option, values in (("--set", options.set), ("--shape", options.shape)):
+        for value in values:
+            words += [option, value]
+    return shlex.join([*words, *(("--training",) if options.training else ()), "-o", weights])
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

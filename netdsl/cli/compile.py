@@ -43,7 +43,9 @@ def _compile(options: argparse.Namespace, report: Report) -> int:
         files.check_free(output, objection=edited, force=options.force)
     weights = f"{os.path.splitext(output)[0] if output != files.STDIN else graph.name}.safetensors"
     stages: list[Stage] = []
-    artifact = backends.generate(graph, options.backend, options.dtype, _init_command(options, weights), stages.append)
+    artifact = backends.generate(
+        graph, options.backend, options.dtype, common.init_command(options, weights), stages.append
+    )
     if options.dump:
         _dump(options.dump, stages, artifact.plan, options.force)
     if options.remarks:
@@ -58,7 +60,7 @@ def _compile(options: argparse.Namespace, report: Report) -> int:
     common.say(f"wrote {output} (net {graph.name}, backend {options.backend}, {options.dtype})")
     step = "next"
     if not os.path.exists(weights):
-        command = _init_command(options, weights).removeprefix("netdsl")
+        command = common.init_command(options, weights).removeprefix("netdsl")
         common.say(f"next: {common.program('netdsl')}{command}")
         step = "then"
     inputs = " ".join(
@@ -75,14 +77,6 @@ def _check_name(output: str, force: bool) -> None:
     if name in (*sys.stdlib_module_names, *IMPORTED) and not force:
         message = f"{output} would hide the module `{name}` of that name from every program beside it"
         raise files.refuse(codes.BAD_OPTION, message, f"choose another name: `-o {name}_net.py`")
-
-
-def _init_command(options: argparse.Namespace, weights: str) -> str:
-    words = ["netdsl", "init", options.file, *(("--net", options.net) if options.net else ())]
-    for option, values in (("--set", options.set), ("--shape", options.shape)):
-        for value in values:
-            words += [option, value]
-    return shlex.join([*words, *(("--training",) if options.training else ()), "-o", weights])
 
 
 def _dump(folder: str, stages: list[Stage], plan: str, force: bool) -> None:

@@ -13,6 +13,7 @@ COMMANDS = {
     "summary": "shapes, parameters, multiply-accumulates, memory and receptive fields, layer by layer",
     "compile": "write a module that runs without netdsl",
     "run": "compute outputs with the reference interpreter",
+    "export": "write an ONNX model",
     "init": "write freshly initialised weights",
     "fmt": "rewrite files in the one layout",
     "ops": "the operator reference",

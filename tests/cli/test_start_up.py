@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"numpy", "torch", "triton", "jinja2", "lark", "safetensors", "asyncio", "unittest", "email", "ssl"}
+HEAVY = {"numpy", "torch", "triton", "jinja2", "lark", "safetensors", "onnx", "asyncio", "unittest", "email", "ssl"}
 PROGRAM = """net Tiny {
   input image: 3x8x8
   conv 4 k3 -> relu

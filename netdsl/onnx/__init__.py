@@ -1,0 +1,1 @@
+"""ONNX in and out. Needs the `onnx` extra; nothing else of netdsl does."""
