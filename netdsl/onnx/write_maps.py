@@ -32,7 +32,7 @@ def upconv(op: UpConv, at: Site, x: str, weight: str, *bias: str) -> str:
     y = at("ConvTranspose", x, weight, pads=(*op.padding[:rank], *ends), **settings)
     if any(more):
         y = at("Pad", y, at.ints("pads", (*[0] * (4 + rank), *more)), at.reals("zero", 0))
-    return at("Add", y, at.per_channel(*bias, rank)) if bias else y
+    return at("Add", y, at.per_channel(bias[0], rank)) if bias else y
 
 
 def pool(op: Pool, at: Site, x: str) -> str | tuple[str, ...]:

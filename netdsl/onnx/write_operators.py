@@ -8,7 +8,7 @@ from typing import Any
 
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 Written = str | tuple[str, ...]
@@ -157,6 +157,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     conv.UpConv: maps.upconv,
     linear.Fc: fc,
     linear.MatMul: matmul,
+    sequence.Embed: lambda op, at, x, table: at("Gather", table, x, axis=0),
     pool.Pool: maps.pool,
     pool.AdaptivePool: maps.adaptive_pool,
     pool.Unpool: maps.unpool,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "examples/lectures/README.md")
+DOCUMENTS = ("README.md", "docs/onnx.md", "examples/lectures/README.md")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = {"netdsl": ["-m", "netdsl"], "python": []}
 ANYTHING = "...\n"

@@ -13,6 +13,7 @@ from netdsl.codegen.triton import expressions
 from netdsl.codegen.triton.lowerings import table
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import operand_count
+from netdsl.onnx import write_operators
 from netdsl.ops import ALL, activation, conv, linear, norm, pool, shape
 from netdsl.ops.base import AttrKind, Op, Sample
 from netdsl.passes.expand import EXPANSIONS
@@ -32,6 +33,12 @@ LOWERED: dict[str, tuple[set[type[Op]], dict[type[Op], str]]] = {
     "triton": ({*table.LOWERINGS, *expressions.CONSTANT, *EXPANSIONS}, table.UNSUPPORTED),
 }
 """What each backend computes, in the network or on weights alone, and what it does not, with the reason."""
+
+WRITTEN = {
+    **LOWERED,
+    "onnx": (set(write_operators.LOWERINGS), write_operators.UNSUPPORTED),
+}
+"""The same of every form in which a network leaves netdsl."""
 
 
 def sample_name(value: Any) -> str:
@@ -126,9 +133,9 @@ def test_every_operator_has_a_reference() -> None:
     assert set(REFERENCE) == set(ALL)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_every_backend_lowers_every_operator_or_says_why_not(backend: str) -> None:
-    lowered, unsupported = LOWERED[backend]
+@pytest.mark.parametrize("form", [*BACKENDS, "onnx"])
+def test_every_form_has_every_operator_or_says_why_not(form: str) -> None:
+    lowered, unsupported = WRITTEN[form]
     assert all(reason.strip() for reason in unsupported.values())
     assert not lowered & set(unsupported), "an entry that is no longer needed"
     assert (lowered | set(unsupported)) - {Fused} == set(ALL)
