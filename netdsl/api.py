@@ -42,9 +42,9 @@ def load(
         for name, extents in arguments.mapping("shape", {} if shape is None else shape).items()
     }
     if not isinstance(training, bool):
-        raise refuse(codes.BAD_OPTION, f"training must be True or False, not {arguments.shown(training)}")
+        raise files.refuse(codes.BAD_OPTION, f"training must be True or False, not {arguments.shown(training)}")
     if not isinstance(limits, Limits):
-        raise refuse(codes.BAD_OPTION, f"limits must be netdsl.limits.Limits, not {arguments.shown(limits)}")
+        raise files.refuse(codes.BAD_OPTION, f"limits must be netdsl.limits.Limits, not {arguments.shown(limits)}")
     settings = {name: arguments.plain(value) for name, value in parameters.items()}
     chosen = None if net is None else arguments.word("net", net)
     graph = driver.build(
@@ -101,7 +101,7 @@ class Network:
         extra = {f"input {number + 1}": array for number, array in enumerate(inputs) if number >= len(given)}
         for name in named:
             if name in given:
-                raise refuse(codes.BAD_OPTION, f"the input {name} is given twice, by place and by name")
+                raise files.refuse(codes.BAD_OPTION, f"the input {name} is given twice, by place and by name")
         arrays = {name: _array(f"the input {name}", array) for name, array in {**given, **extra, **named}.items()}
         given_weights = arguments.mapping("weights", {} if weights is None else weights)
         tensors = {name: _array(f"the weight {name}", array) for name, array in given_weights.items()}
@@ -120,7 +120,12 @@ class Network:
         return backends.generate(self.graph, arguments.word("backend", backend), arguments.dtype_name(dtype))
 
     def export(
-        self, path: str | os.PathLike[str], weights: Mapping[str, Any], *, dtype: object = "float32", force: bool = False
+        self,
+        path: str | os.PathLike[str],
+        weights: Mapping[str, Any],
+        *,
+        dtype: object = "float32",
+        force: bool = False,
     ) -> None:
         """Write an ONNX model with these weights, as `init_weights` or `netdsl.weights.read` gives them.
 
@@ -130,7 +135,8 @@ class Network:
         write = extras.load("netdsl.onnx.write", "exporting")
         target = arguments.path("the path of a model", path)
         files.check_free(target, objection=write.foreign, force=force)
-        tensors = {name: _array(f"the weight `{name}`", tensor) for name, tensor in weights.items()}
+        given = arguments.mapping("weights", weights)
+        tensors = {name: _array(f"the weight {name}", tensor) for name, tensor in given.items()}
         data = write.export(self.graph, tensors, backends.dtype_named(arguments.dtype_name(dtype)))
         files.write(target, data, objection=write.foreign, force=force)
 
@@ -142,7 +148,7 @@ def _array(what: str, value: object) -> Any:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise refuse(codes.BAD_OPTION, f"{what} is no array: {str(error).splitlines()[0]:.200}") from None
+        raise files.refuse(codes.BAD_OPTION, f"{what} is no array: {str(error).splitlines()[0]:.200}") from None
 
 
 class NetworkSummary:

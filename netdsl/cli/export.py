@@ -29,7 +29,8 @@ def _export(options: argparse.Namespace, report: Report) -> int:
     graph = driver.build(request, report)
     if not options.weights:
         name = f"{graph.name}.safetensors"
-        help = f"`{common.init_command(options, name)}` makes fresh ones; then add `--weights {name}`"
+        command = common.program("netdsl") + common.init_command(options, name).removeprefix("netdsl")
+        help = f"`{command}` makes fresh ones; then add `--weights {name}`"
         raise refuse(codes.BAD_OPTION, "an ONNX model holds weights, and no --weights are given", help)
     write = extras.load("netdsl.onnx.write", "exporting")
     output = options.output or f"{graph.name}.onnx"

@@ -8,7 +8,7 @@ from typing import Any
 
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
-from netdsl.ops import activation, conv, elementwise, linear, noise, norm, pool, reduce, sequence, shape
+from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, sequence, shape
 from netdsl.ops.base import Op
 
 Written = str | tuple[str, ...]
@@ -132,6 +132,11 @@ def split(op: shape.Split, at: Site, x: str) -> Written:
     return at.several("Split", x, at.ints("sizes", sizes), outputs=len(sizes), axis=op.axis + 1)
 
 
+def rows(op: each.Each | each.Regroup, at: Site, x: str) -> str:
+    """A leading axis as rows of the batch, or back."""
+    return at("Reshape", x, at.ints("shape", (-1, *at.results[0].shape)))
+
+
 def shuffle(op: shape.Shuffle, at: Site, x: str) -> str:
     """The channels as a matrix, transposed."""
     channels, *rest = at.types[0].shape
@@ -214,6 +219,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Shuffle: shuffle,
     shape.PixelShuffle: lambda op, at, x: at("DepthToSpace", x, blocksize=op.factor, mode="CRD"),
     shape.Relayout: _plain("Identity"),
+    each.Each: rows,
+    each.Regroup: rows,
 }
 
 UNSUPPORTED: dict[type[Op], str] = {}

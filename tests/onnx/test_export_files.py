@@ -60,7 +60,7 @@ def test_without_weights_it_says_how_to_make_them(net: netdsl.Network, capsys: p
     assert main(["export", "small.net", "--set", "classes=7"]) == 2
     err = capsys.readouterr().err
     assert "E0615" in err
-    assert "netdsl init small.net --set classes=7 -o Small.safetensors" in err
+    assert "init small.net --set classes=7 -o Small.safetensors" in err
     assert not Path("Small.onnx").exists()
 
 

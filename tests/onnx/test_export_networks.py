@@ -39,7 +39,10 @@ def small(models: ModuleType) -> dict[str, tuple[dict[str, Any], dict[str, Any]]
 
 
 def weights_of(net: netdsl.Network) -> dict[str, Any]:
-    """Fresh weights that leave nothing out: norms are not the identity, biases not zero."""
+    """Fresh weights that leave nothing out: norms are not the identity, biases not zero.
+
+    In PyTorch's initial scale, which keeps a deep net's answers within what float32 can hold.
+    """
     draw = np.random.default_rng(0)
     weights = net.init_weights()
     for name, array in weights.items():
@@ -47,6 +50,8 @@ def weights_of(net: netdsl.Network) -> dict[str, Any]:
             array += draw.uniform(-0.5, 0.5, array.shape).astype(np.float32)
         elif array.ndim == 1:
             array += draw.uniform(-0.2, 0.2, array.shape).astype(np.float32)
+        else:
+            array /= np.float32(6**0.5)
     return weights
 
 
