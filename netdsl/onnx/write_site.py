@@ -48,6 +48,11 @@ class Site:
         self.nodes.append(helper.make_node(kind, inputs, made, name=name, **given))
         return made
 
+    @property
+    def element_kind(self) -> int:
+        """What ONNX calls the element type."""
+        return helper.np_dtype_to_tensor_dtype(self.element)
+
     def reals(self, role: str, values: Any) -> str:
         """A constant of real numbers."""
         return self._constant(role, np.asarray(values, self.element))
