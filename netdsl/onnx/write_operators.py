@@ -6,10 +6,24 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from netdsl.onnx import write_attention, write_regions
 from netdsl.onnx import write_maps as maps
-from netdsl.onnx import write_regions
 from netdsl.onnx.write_site import Site
-from netdsl.ops import activation, conv, each, elementwise, linear, noise, norm, pool, reduce, regions, sequence, shape
+from netdsl.ops import (
+    activation,
+    attention,
+    conv,
+    each,
+    elementwise,
+    linear,
+    noise,
+    norm,
+    pool,
+    reduce,
+    regions,
+    sequence,
+    shape,
+)
 from netdsl.ops.base import Op
 
 Written = str | tuple[str, ...]
@@ -220,6 +234,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Shuffle: shuffle,
     shape.PixelShuffle: lambda op, at, x: at("DepthToSpace", x, blocksize=op.factor, mode="CRD"),
     shape.Relayout: _plain("Identity"),
+    attention.Attention: write_attention.attention,
+    attention.Attend: write_attention.attend,
     regions.RoiPool: write_regions.roi_pool,
     regions.RoiAlign: write_regions.roi_align,
     each.Each: rows,

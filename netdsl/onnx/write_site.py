@@ -65,6 +65,10 @@ class Site:
         """A constant of whole numbers: extents, axes, places."""
         return self._constant(role, np.asarray(values, np.int64))
 
+    def truths(self, role: str, values: Any) -> str:
+        """A constant of truth values."""
+        return self._constant(role, np.asarray(values, np.bool_))
+
     def reshape(self, x: str, *extents: int) -> str:
         """The same elements of each sample under other extents."""
         return self("Reshape", x, self.ints("shape", (0, *extents)))
