@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import netdsl
 from netdsl.ops.elementwise import Scale
+from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import interpret
 from netdsl.weights import from_state_dict, write
 
@@ -84,9 +85,22 @@ def answers(model: Any, inputs: list[Array]) -> list[Array]:
 
 
 def samples(net: netdsl.Network, seed: int = 0) -> list[Array]:
-    """Normal numbers for every input."""
+    """Normal numbers for every input, but boxes that lie in the picture."""
     draw = np.random.default_rng(seed)
-    return [draw.standard_normal((SAMPLES, *value.type.shape)).astype(np.float32) for value in net.graph.inputs]
+    extents = {
+        node.operands[1]: [(extent - 1) / node.op.scale for extent in node.operands[0].type.shape[:0:-1]]
+        for node in net.graph.nodes
+        if isinstance(node.op, RegionOp)
+    }
+    arrays = []
+    for value in net.graph.inputs:
+        shape = (SAMPLES, *value.type.shape)
+        array = draw.standard_normal(shape)
+        if value in extents:
+            array = np.sort(draw.random((SAMPLES, value.type.shape[0], 2, 2)), axis=2).reshape(shape)
+            array *= extents[value] * 2
+        arrays.append(array.astype(np.float32))
+    return arrays
 
 
 def generated(net: netdsl.Network, weights: Mapping[str, Any], folder: Path) -> Any:

@@ -92,6 +92,16 @@ PAPERS = [
     # Liu et al. 2022, table 1.
     ("convnext.net", "ConvNeXtT", {}, "params", "29", M),
     ("convnext.net", "ConvNeXtT", {}, "macs", "4.5", G),
+    # Redmon & Farhadi 2018: the log of the authors' program counts two operations a multiply-add.
+    ("yolo3.net", "YOLOv3", {}, "params", "61.949149", M),
+    ("yolo3.net", "YOLOv3", {}, "macs", "65.864", G // 2),
+    # Jocher et al. 2020: YOLOv5s as release 6.0 logs it.
+    ("yolo5.net", "YOLOv5s", {}, "params", "7.235389", M),
+    # torchvision's ssd300_vgg16 and, its backbone's norms learnt, retinanet_resnet50_fpn.
+    ("ssd.net", "SSD300", {}, "params", "35.641826", M),
+    ("retinanet.net", "RetinaNet", {}, "params", "34.068119", M),
+    # Tan et al. 2019, table 2.
+    ("efficientdet.net", "EfficientDetD0", {}, "macs", "2.5", G),
     # Noh et al. 2015, section 3.2.
     ("deconvnet.net", "DeconvNet", {}, "params", "252", M),
     # https://github.com/HRNet/HRNet-Image-Classification, README.md; its lib/utils/modelsummary.py divides by 1024**3.

@@ -13,7 +13,7 @@ from typing import Any
 from expansion import Layer, Trace
 from torch_oracles import ORACLES, torch_padding
 
-from netdsl.ops import conv, norm, pool, shape
+from netdsl.ops import conv, norm, pool, regions, shape
 from netdsl.ops.base import Op
 
 try:
@@ -156,6 +156,8 @@ WRITTEN: dict[type[Op], Callable[..., Any]] = {
     shape.Slice: slice_,
     shape.Pad: pad_,
     norm.GroupNorm: group_norm_,
+    regions.RoiPool: lambda op, *operands: ORACLES[type(op)](replace(op, kernel=spread(op.kernel, 2)), *operands),
+    regions.RoiAlign: lambda op, *operands: ORACLES[type(op)](replace(op, kernel=spread(op.kernel, 2)), *operands),
     shape.Reshape: lambda op, x: x.reshape(len(x), *op.to),
     shape.Flatten: lambda op, x: x.reshape(len(x), -1),  # `torch.flatten` wants an axis besides N
 }
