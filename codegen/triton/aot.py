@@ -23,6 +23,7 @@ from typing import Any
 
 OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tma": "cp.async.bulk.tensor", "cp_async": "cp.async.c"}
+BLOCKS = ("BB", "BH", "BW", "BM", "BN", "BK", "BLOCK")
 SHARED_LIMIT = {80: 166912, 86: 101376, 89: 101376, 90: 232448}
 """Bytes of shared memory that one block may have, by architecture (CUDA programming guide, table of features)."""
 
@@ -47,7 +48,7 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Launched:
-    """One launch as it was asked for: the kernel, the element type of each tensor, its constants and options."""
+    """One launch as it was asked for: the kernel, the type of each argument, its constants and options."""
 
     layer: str
     kernel: Any
@@ -66,8 +67,8 @@ def load_module(path: str | Path) -> ModuleType:
     return module
 
 
-def launches(module: ModuleType, batch: int) -> tuple[Launched, ...]:
-    """What one pass over `batch` samples launches."""
+def launches(module: ModuleType, batch: int, arch: int = 80) -> tuple[Launched, ...]:
+    """What one pass over `batch` samples launches on a GPU of this architecture."""
     torch: Any = import_module("torch")
     found: list[Launched] = []
 
@@ -81,6 +82,8 @@ def launches(module: ModuleType, batch: int) -> tuple[Launched, ...]:
     device = torch.device("meta")
     weights = {name: torch.empty(shape, device=device) for name, shape in module.WEIGHTS.items()}
     model = module.Model(weights, device)
+    if hasattr(module, "TILES"):
+        model.tiles = module.TILES[arch if arch in module.TILES else 89]
     inputs = tuple(
         torch.empty((batch * rows, *shape), dtype=dtype, device=device) for shape, rows, dtype in module.INPUTS.values()
     )
@@ -93,7 +96,9 @@ def _kind(value: Any) -> str:
     """Triton's name of an argument's type."""
     if isinstance(value, int):
         return "i32"
-    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64", "bool": "i1"}
+    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64", "int32": "i32", "bool": "i1"}
+    if hasattr(value, "block_shape"):
+        return f"tensordesc<{names[str(value.base.dtype).removeprefix('torch.')]}{list(value.block_shape)}>"
     return "*" + names[str(value.dtype).removeprefix("torch.")]
 
 
@@ -113,7 +118,7 @@ def compile_launch(launched: Launched, arch: int, layers: Sequence[str] = ()) ->
     result = triton.compile(source, target=backends.GPUTarget("cuda", arch, 32), options=options)
     registers, stack = resources(result.asm["cubin"])
     counts = {name: result.asm["ptx"].count(text) for name, text in INSTRUCTIONS.items()}
-    blocks = [str(constants[name]) for name in ("BM", "BN", "BK", "BLOCK") if name in constants]
+    blocks = [str(constants[name]) for name in BLOCKS if name in constants]
     return Compiled(
         tuple(layers) or (launched.layer,),
         launched.kernel.__name__,
@@ -141,11 +146,11 @@ def resources(cubin: bytes) -> tuple[int, int]:
     return max(int(registers) for registers, _ in found), max(int(stack) for _, stack in found)
 
 
-def distinct(module: ModuleType, batches: Iterable[int]) -> list[tuple[Launched, tuple[str, ...]]]:
+def distinct(module: ModuleType, batches: Iterable[int], arch: int = 80) -> list[tuple[Launched, tuple[str, ...]]]:
     """The launches that need machine code of their own in passes over these batches, with the layers that share it."""
     found: dict[tuple[object, ...], tuple[Launched, dict[str, None]]] = {}
     for batch in batches:
-        for launched in launches(module, batch):
+        for launched in launches(module, batch, arch):
             key = (launched.kernel.__name__, launched.signature, launched.constants, launched.options)
             found.setdefault(key, (launched, {}))[1].setdefault(launched.layer)
     return [(launched, tuple(layers)) for launched, layers in found.values()]
@@ -153,10 +158,19 @@ def distinct(module: ModuleType, batches: Iterable[int]) -> list[tuple[Launched,
 
 def sweep(module: ModuleType, archs: Iterable[int], batches: Iterable[int]) -> Iterator[Compiled]:
     """Every distinct kernel of passes over these batches, for every architecture."""
-    kernels = distinct(module, batches)
     for arch in archs:
-        for launched, layers in kernels:
+        for launched, layers in distinct(module, batches, arch):
             yield compile_launch(launched, arch, layers)
+
+
+def without_wgmma(module: ModuleType, items: Iterable[Compiled]) -> tuple[float, dict[str, int]]:
+    """The share of the module's multiply-accumulates that wgmma does, and those of each layer that it does not do.
+
+    `items` are all kernels of one batch for sm_90; a layer of several launches counts once, with the worst.
+    """
+    macs: dict[str, int] = dict(getattr(module, "MACS", {}))
+    slow = {layer: macs[layer] for item in items if not item.wgmma for layer in item.layers if layer in macs}
+    return 1 - sum(slow.values()) / max(sum(macs.values()), 1), slow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,7 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--arch", type=int, nargs="+", default=[90], help="such as 80 89 90")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="samples, which decide about tiles")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--wgmma", action="store_true", help="the share of the work that sm_90's wgmma does, by batch")
     options = parser.parse_args(arguments)
+    if options.wgmma:
+        return _report_wgmma(load_module(options.module), options.batch)
     start = time.perf_counter()
     columns = ("arch", "registers", "stack", "shared", "wgmma", "mma", "tma")
     bad = count = 0
@@ -184,6 +201,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spent = time.perf_counter() - start
     print(f"{count} kernels, {bad} with spills or too much shared memory, {spent:.1f} s", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _report_wgmma(module: ModuleType, batches: Sequence[int]) -> int:
+    for batch in batches:
+        share, slow = without_wgmma(module, sweep(module, [90], [batch]))
+        print(f"batch {batch}: wgmma does {share:.2%} of the multiply-accumulates", flush=True)
+        for layer, macs in slow.items():
+            print(f"    {macs:>14,}  {layer}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import cache
 from pathlib import PurePath
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from netdsl.codegen.artifact import Artifact, header, portable, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
+from netdsl.codegen.triton.cost import predict
+from netdsl.codegen.triton.devices import H200
 from netdsl.codegen.triton.expressions import HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.pointwise import copy
@@ -21,7 +22,8 @@ from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.program import Printer, Program, Result, constants, wrapped
 from netdsl.codegen.triton.site import site
-from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
+from netdsl.codegen.triton.tiling import MOST_PROGRAMS, DefaultTiling, Tiling
+from netdsl.codegen.triton.work import Tile
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
@@ -33,7 +35,13 @@ from netdsl.tensor import DType, Layout, TensorType, shape_text
 
 PACKAGE = "netdsl.codegen.triton"
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
-TILE_COLUMN = "tile: rows x columns x depth of the blocks of a matrix product, for few rows first, then for more."
+TMA = ("conv_tma", "gemm_tma")
+SHOWN = (1, 32)
+"""Samples for which the table at the top of a module shows tiles and predictions."""
+PREDICTED = (
+    "tile: rows x columns x depth / programs that share the depth. us, limit: microseconds and what limits them, for",
+    f"{SHOWN[0]} and {SHOWN[1]} samples on an {H200.name}. A cost model predicts them; none of this was measured.",
+)
 STORED = {DType.TF32: "float32"}
 """PyTorch's name of the element type in memory, where it is another than ours."""
 
@@ -124,7 +132,6 @@ def _signature(name: str, identifier: str, type: TensorType) -> Signature:
 
 def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init: str) -> str:
     kernels = [_kernel_text(kernel) for kernel in program.plan.kernels]
-    usual = next(iter(Counter(tiles for _, tiles in program.tiles).most_common(1)), (None, 0))[0]
     return (
         environment(PACKAGE)
         .get_template("module.py.j2")
@@ -132,10 +139,10 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             header=header(graph.name, source_name, "triton", dtype),
             title=f"{comment(graph.name)} on an NVIDIA GPU.",
             table=_table(program),
-            legend=legend(program.plan.launches) + [TILE_COLUMN] * bool(program.tiles),
+            legend=[*legend(program.plan.launches), *PREDICTED],
             program=program,
-            usual=usual,
-            tiles=[(layer, tiles) for layer, tiles in program.tiles if tiles != usual],
+            boxes=any(kernel.template in TMA for kernel in program.plan.kernels),
+            counts=MOST_PROGRAMS,
             kernels=kernels,
             helpers=_helpers("\n".join(kernels)),
             dtype=STORED.get(dtype, dtype.label),
@@ -168,7 +175,7 @@ def _helpers(text: str) -> set[str]:
 def reserved_names() -> tuple[str, ...]:
     """Every identifier at the top of the module's own templates, and what they import."""
     names = {*HELPERS}
-    for part in ("module", "model", "script", *SHARED):
+    for part in ("module", "products", "model", "script", *SHARED):
         loader = environment(PACKAGE).loader
         assert loader is not None
         text = loader.get_source(environment(PACKAGE), f"{part}.py.j2")[0]
@@ -176,18 +183,37 @@ def reserved_names() -> tuple[str, ...]:
         names.update(re.findall(r"^(\w+) = ", text, re.MULTILINE))
         for line in re.findall(r"^ *(?:import|from [\w.]+ import) (.*)", text, re.MULTILINE):
             names.update(re.findall(r"\w+", line))
-    return tuple(sorted({*names, "a", "batch", "run", "t", "w", "x", "y"}))
+    return tuple(sorted({*names, "a", "batch", "run", "t", "tiles", "w", "x", "y"}))
 
 
 def _table(program: Program) -> list[str]:
-    """The plan for readers: layer, kernel, result and tile, in columns."""
-    rows = [("layer", "kernel", "result", "tile")]
+    """The plan for readers: layer, kernel and result, then tile, time and limit for few samples and for more."""
+    rows: list[tuple[str, ...]] = [("layer", "kernel", "result", *("tile", "us", "limit") * len(SHOWN))]
+    totals = [0.0] * len(SHOWN)
     for launch in program.plan.launches:
         call = launch.spec
         assert isinstance(call, Call)
-        tiles = dict.fromkeys(f"{tile.m}x{tile.n}x{tile.k}" for _, tile in call.tiles)
-        rows.append((comment(launch.layer), launch.kernel, shape_text(launch.type.shape), " ".join(tiles)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        "  ".join(f"{text:{width}}" for text, width in zip(row, (*widths, 0), strict=True)).rstrip() for row in rows
-    ]
+        assert call.work
+        row = [comment(launch.layer), call.twin or launch.kernel, shape_text(launch.type.shape)]
+        for place, batch in enumerate(SHOWN):
+            tile = call.shape.tile(H200.target, batch) if call.shape else None
+            found = predict(call.work, tile, H200, batch)
+            totals[place] += found.time
+            row += [_tile_text(tile) if tile else "", f"{found.time:.1f}", found.limit]
+        rows.append(tuple(row))
+    if program.plan.launches:
+        rows.append(("total", "", "", *(text for total in totals for text in ("", f"{total:.0f}", ""))))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for line in rows:
+        cells = [
+            f"{text:>{width}}" if rows[0][column] == "us" else f"{text:{width}}"
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _tile_text(tile: Tile) -> str:
+    rows = f"({'x'.join(map(str, tile.box))})" if len(tile.box) == 3 else str(tile.m)
+    return f"{rows}x{tile.n}x{tile.k}" + (f"/{tile.split}" if tile.split > 1 else "")

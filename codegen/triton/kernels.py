@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netdsl.codegen.triton.work import Tables, Tile, Work
+
 
 @dataclass(frozen=True)
 class BodyText:
@@ -54,6 +56,16 @@ class AttentionKernel:
     mask: str
     precision: str
     element: str
+
+
+@dataclass(frozen=True)
+class TmaKernel:
+    """`conv_tma.py.j2` and `gemm_tma.py.j2`. `located`: the tail asks where the elements of a tile lie."""
+
+    bias: bool
+    precision: str
+    located: bool
+    body: BodyText
 
 
 @dataclass(frozen=True)
@@ -145,14 +157,20 @@ class NormalizeKernel:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One tile of a matrix kernel: `m` rows by `n` columns, `k` deep at a step."""
+class Shape:
+    """Extents, windows and strides that layers share: the constants of their kernel. `tables` are their tiles.
 
-    m: int
-    n: int
-    k: int
-    warps: int = 4
-    stages: int = 3
+    name    such as `conv 3x3 64x56x56 to 64x56x56`.
+    tables  for each target, from so many samples on, this tile.
+    """
+
+    name: str
+    constants: tuple[tuple[str, int], ...]
+    tables: Tables
+
+    def tile(self, target: int, samples: int) -> Tile:
+        """The tile for so many samples."""
+        return [tile for least, tile in dict(self.tables)[target] if samples >= least][-1]
 
 
 @dataclass(frozen=True)
@@ -162,12 +180,20 @@ class Call:
     programs   how many programs run: an expression in `batch` and, with tiles, `t`.
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
-    tiles      for each least number of rows, the tile to take; empty for kernels whose blocks are constants.
+    work       what the cost model asks; by default what is read and written (`Planner.launch`).
+    form       the function of the module that makes the launch: `run`, or `convolve` or `multiply`.
+    shape      of a matrix product: its constants and tiles.
+    twin       the kernel that takes over where the tile has a box; empty if there is none.
+    maps       how many of the last operands are of the result's size: the twin fetches them as boxes.
     widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
     """
 
     programs: str
     count: str
     constants: tuple[tuple[str, float], ...] = ()
-    tiles: tuple[tuple[int, Tile], ...] = ()
+    work: Work | None = None
+    form: str = "run"
+    shape: Shape | None = None
+    twin: str = ""
+    maps: int = 0
     widest: int = 0

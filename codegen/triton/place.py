@@ -37,6 +37,7 @@ class Place:
     axes     coordinate on each axis of the result's shape.
     offset   expression for the offset of the whole tile in the result, in elements.
     masks    for each part, which of it lies inside the result; what is always inside has no entry.
+    box      how a tile of the result's size is fetched whole (TMA) from its descriptor: `.load([...])`; empty if never.
     """
 
     type: TensorType
@@ -44,14 +45,19 @@ class Place:
     axes: tuple[Coordinate, ...]
     offset: str
     masks: Mapping[str, str]
+    box: str = ""
 
     def mask(self, parts: Iterable[str] | None = None) -> str:
         """The elements inside the result, over some parts of the tile (all by default); empty if all are."""
         return " & ".join(text for part, text in self.masks.items() if parts is None or part in parts)
 
+    def is_map(self, operand: TensorType) -> bool:
+        """Whether an operand lies in memory as the result does."""
+        return same_storage(operand, self.type)
+
     def address(self, operand: TensorType) -> tuple[str, str]:
         """Offset and mask with which an operand is read that has the result's shape, or is broadcast to it."""
-        if same_storage(operand, self.type):
+        if self.is_map(operand):
             return self.offset, self.mask()
         used = [(self.row, row_stride(operand))]
         if operand.rank == self.type.rank:
@@ -102,8 +108,12 @@ class Body:
 
     def load(self, value: Value, stem: str, address: tuple[str, str] | None = None) -> str:
         """Read the elements of an operand that stand at the tile's; returns the variable."""
-        offset, mask = address or self.place.address(value.type)
         pointer = self.parameter(value, f"{stem}_at")
+        if self.place.box and not address and self.place.is_map(value.type):
+            variable = self.name(stem)
+            self.lines.append(f"{variable} = {pointer}{self.place.box}{self.widen(value)}")
+            return variable
+        offset, mask = address or self.place.address(value.type)
         variable = self.name(stem)
         line = f"{variable} = {load_text(pointer, offset, mask)}{self.widen(value)}"
         if len(line) > WIDTH:

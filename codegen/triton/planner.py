@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from netdsl.codegen.names import Names, identifier
 from netdsl.codegen.plan import Kernel, Launch
 from netdsl.codegen.triton.index import storage_axes
-from netdsl.codegen.triton.kernels import Call
+from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.place import Body, Place
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.tiling import Tiling
+from netdsl.codegen.triton.work import Product, Traffic
 from netdsl.ir.graph import Graph, Value
 from netdsl.tensor import DType
 
@@ -52,9 +53,11 @@ class Planner:
     kernels: dict[tuple[str, object], Kernel] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
+    shapes: dict[tuple[object, ...], Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._names = Names(self.reserved)
+        self._shape_names: set[str] = set()
 
     @property
     def half(self) -> bool:
@@ -97,6 +100,18 @@ class Planner:
             self.kernels[key] = Kernel(name, template, spec)
         return self.kernels[key].name
 
+    def shape(self, name: str, constants: dict[str, int], product: Product) -> Shape:
+        """The shape with these constants and tiles; its name gets a number where another has it."""
+        key = (tuple(constants.items()), product)
+        if key not in self.shapes:
+            count, unique = 1, name
+            while unique in self._shape_names:
+                count += 1
+                unique = f"{name} #{count}"
+            self._shape_names.add(unique)
+            self.shapes[key] = Shape(unique, tuple(constants.items()), self.tiling.matrix(product))
+        return self.shapes[key]
+
     def launch(
         self,
         site: Site,
@@ -110,6 +125,8 @@ class Planner:
         """Add one launch. Its kernel's parameters are `reads`, then `writes`: all results unless said otherwise."""
         made = tuple(writes if writes is not None else site.results)
         kernel = self.kernel(template, stem, spec)
+        if call.work is None:
+            call = replace(call, work=self._traffic(reads, made))
         names = tuple(read.value.name if isinstance(read, Packed) else read.name for read in reads)
         node = site.node
         place = (
@@ -117,6 +134,12 @@ class Planner:
         )
         launch = Launch(kernel, node.name, names, tuple(v.name for v in made), made[0].type, call, place)
         self.steps.append(Step(launch, tuple(reads), made))
+
+    def _traffic(self, reads: Sequence[Argument], made: Sequence[Value]) -> Traffic:
+        moved = [value.type for value in (*reads, *made) if isinstance(value, Value)]
+        packed = sum(read.value.type.size for read in reads if isinstance(read, Packed))
+        size = sum(type.size * max(type.batch, 1) for type in moved)
+        return Traffic(made[0].type.batch, size, packed, size, self.dtype)
 
 
 def _unique(stem: str, number: int) -> str:

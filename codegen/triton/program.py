@@ -14,8 +14,9 @@ from netdsl.codegen.plan import Buffer, Launch, Plan
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
-from netdsl.codegen.triton.kernels import Call, Tile
+from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.planner import Packed, Planner
+from netdsl.codegen.triton.work import Product, Tile
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.tensor import TensorType, shape_text
 
@@ -60,7 +61,11 @@ class Program:
     arena: int
     max_batch: int
     has_rows: bool
-    tiles: tuple[tuple[str, tuple[tuple[int, tuple[int, ...]], ...]], ...]
+    shapes: tuple[str, ...]
+    tiles: tuple[tuple[int, tuple[str, ...]], ...]
+    sums: int
+    forms: frozenset[str]
+    macs: tuple[tuple[str, int], ...]
     prepare: tuple[str, ...]
     uses_matrix: bool
     uses_cast: bool
@@ -93,7 +98,7 @@ class Printer:
         self.planner = planner
         self.at_load = at_load
         self.graph = planner.graph
-        self._buffers = Names()
+        self._buffers = Names(("counts", "parts"))
         # Inputs are parameters of methods in `model.py.j2`, which have variables of their own.
         self._inputs = Names((*planner.reserved, "given", "inputs", "own", "results", "self", "workspace"))
         self._results = Names()
@@ -109,18 +114,23 @@ class Printer:
         """Everything placed and worded."""
         ranges = self._ranges()
         buffers, arena = self._place(ranges)
-        steps, tiles, most = [], [], 1
+        steps, most = [], 1
+        macs: list[tuple[str, int]] = []
+        forms: set[str] = set()
         keys: set[str] = set()
         for step in self.planner.steps:
             call = step.launch.spec
             assert isinstance(call, Call)
             key = _unique(step.launch.layer, keys)
-            if call.tiles:
-                tiles.append((key, tuple((least, _numbers(tile)) for least, tile in call.tiles)))
+            forms.add(call.form)
+            if isinstance(call.work, Product):
+                macs.append((key, call.work.macs * max(call.work.samples, 1)))
             if not call.widest:
                 most = max(most, _rows(call.count))
             lines = self._statement(step.launch, key, call, step.reads, step.writes)
             steps.append(Statement(_note(step.launch), lines))
+        shapes = tuple(self.planner.shapes.values())
+        tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table]
         types = [*(value.type for value in self.graph.inputs), *(result.type for _, result in self.results)]
         prepare = self._prepare()
         text = "\n".join(prepare)
@@ -139,7 +149,17 @@ class Printer:
             arena,
             MOST_ROWS // most,
             any(type.batch != 1 for type in types),
-            tuple(tiles),
+            tuple(line for shape in shapes for line in _shape_lines(shape)),
+            tuple(
+                (
+                    target,
+                    tuple(line for shape in shapes for line in _tile_lines(shape, target)),
+                )
+                for target, _ in (shapes[0].tables if shapes else ())
+            ),
+            max((tile.m * tile.n for tile in tiles if tile.split > 1), default=0),
+            frozenset(forms),
+            tuple(macs),
             prepare,
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
@@ -180,18 +200,32 @@ class Printer:
     def _statement(
         self, launch: Launch, key: str, call: Call, reads: Sequence[object], writes: Sequence[Value]
     ) -> tuple[str, ...]:
-        arguments = [literal(key), launch.kernel, call.programs]
-        arguments += [self._argument(read) for read in reads]
-        arguments += [self._texts[value] for value in writes]
-        arguments.append(call.count)
+        operands = [self._argument(read) for read in reads]
+        results = [self._texts[value] for value in writes]
+        if call.form != "run":
+            return self._product(launch, key, call, operands, results)
+        arguments = [literal(key), launch.kernel, call.programs, *operands, *results, call.count]
         arguments += [f"{name}={value}" for name, value in call.constants]
         lines = []
-        if call.tiles:
-            lines.append(f"t = tile({literal(key)}, {call.count})")
-            arguments.append("**t")
+        if call.shape:
+            lines.append(f"t = tile(tiles, {literal(call.shape.name)}, {_samples(call)})")
+            arguments += [f"**SHAPES[{literal(call.shape.name)}]", "**t"]
         if call.widest:
             arguments.append(f"WIDE={call.widest} * batch >= 2**31")
         return (*lines, "run(", *(f"    {line}" for line in wrapped(arguments)), ")")
+
+    def _product(
+        self, launch: Launch, key: str, call: Call, operands: Sequence[str], results: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The call of `convolve` or `multiply`, which have the same parameters but for the number of rows."""
+        assert call.shape
+        x, w, *others = operands
+        vectors, maps = others[: len(others) - call.maps], others[len(others) - call.maps :]
+        kernels = [launch.kernel, call.twin] if call.twin else [launch.kernel]
+        arguments = ["run", "tiles", literal(key), _group(kernels), literal(call.shape.name), _samples(call)]
+        arguments += [call.count] * (call.form == "multiply")
+        arguments += [x, w, _group(vectors), _group(maps), *results, "a"]
+        return (f"{call.form}(", *(f"    {line}" for line in wrapped(arguments)), ")")
 
     def _argument(self, read: object) -> str:
         if isinstance(read, Value):
@@ -234,8 +268,38 @@ def wrapped(arguments: Sequence[str]) -> list[str]:
     return [line.replace("\0", " ") for line in wrapper.wrap(held)]
 
 
-def _numbers(tile: Tile) -> tuple[int, ...]:
-    return (tile.m, tile.n, tile.k, tile.warps, tile.stages)
+def _group(texts: Sequence[str]) -> str:
+    """A tuple of expressions."""
+    return f"({', '.join(texts)},)" if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def _samples(call: Call) -> str:
+    """The samples of a product, as an expression in `batch`."""
+    assert call.work
+    return {0: "1", 1: "batch"}.get(call.work.samples, f"{call.work.samples} * batch")
+
+
+def _shape_lines(shape: Shape) -> list[str]:
+    """An entry of the module's table of shapes."""
+    wrapper = TextWrapper(WIDTH)
+    pairs = ", ".join(f'"{name}":\0{value}' for name, value in shape.constants)
+    lines = [line.replace("\0", " ") for line in wrapper.wrap(pairs)]
+    return [f"{literal(shape.name)}: {{", *(f"    {line}" for line in lines[:-1]), f"    {lines[-1]},", "},"]
+
+
+def _tile_lines(shape: Shape, target: int) -> list[str]:
+    """An entry of the module's table of tiles: a line where that is long enough."""
+    texts = [f"({least}, {literal(_numbers(tile))})" for least, tile in dict(shape.tables)[target]]
+    line = f"{literal(shape.name)}: {_group(texts)},"
+    return (
+        [line] if len(line) <= WIDTH - 4 else [f"{literal(shape.name)}: (", *(f"    {text}," for text in texts), "),"]
+    )
+
+
+def _numbers(tile: Tile) -> tuple[object, ...]:
+    """What the module's `tile` takes apart: boxes have one number more, and those of maps three numbers of rows."""
+    rows = tile.box if len(tile.box) == 3 else tile.m
+    return (rows, tile.n, tile.k, tile.warps, tile.stages, *([tile.split] if tile.box else []))
 
 
 def _unique(layer: str, known: set[str]) -> str:

@@ -1,28 +1,33 @@
-"""Choice of blocks: tiles, warps and pipeline stages of every launch, from shapes and element type alone.
+"""Choice of blocks: tiles, warps, pipeline stages and splits of every launch, by the cost model alone.
 
-Nothing is tried at run time. The number of rows is known only when the batch is, so a matrix kernel gets a short list:
-from so many rows on, this tile. Everything else in the backend takes what it is given here.
+Nothing is tried at run time. A matrix kernel gets, for each kind of GPU, a short list: from so many samples on, this
+tile. Everything else in the backend takes what it is given here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
 from typing import Protocol
 
-from netdsl.codegen.triton.kernels import Tile
+from netdsl.codegen.triton.cost import best_box, predict, stage_bytes
+from netdsl.codegen.triton.devices import DEVICES, Device
+from netdsl.codegen.triton.work import Product, Tables, Tile, Tiles
 from netdsl.tensor import DType
 
-Tiles = tuple[tuple[int, Tile], ...]
+BATCHES = (1, 8, 32, 128)
+"""Samples for which tiles are chosen; each goes for all batches up to the next."""
+MOST_PROGRAMS = 512
+"""Programs of a split product: more of them need no split."""
 
 
 class Tiling(Protocol):
     """What a lowering asks."""
 
-    def matrix(self, columns: int, depth: int, dtype: DType, reads: int = 0) -> Tiles:
-        """Tiles of a product with so many columns and so many steps deep, each with the least rows it is for.
-
-        The first is for any number of rows. `reads` counts the tensors that the elementwise tail reads.
-        """
+    def matrix(self, product: Product) -> Tables:
+        """Tiles of a product."""
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """Rows and columns of a block of a pooling or depthwise kernel."""
@@ -44,24 +49,11 @@ def power_above(number: int) -> int:
 
 @dataclass(frozen=True)
 class DefaultTiling:
-    """Rules of thumb. A tile never spans more than its matrix. Exact float32 has no tensor cores: small tiles.
+    """The tile of least predicted time; of equals, the first candidate."""
 
-    Four warps everywhere: kernels that load through pointers in one flat loop have been miscompiled with eight.
-    """
-
-    def matrix(self, columns: int, depth: int, dtype: DType, reads: int = 0) -> Tiles:
+    def matrix(self, product: Product) -> Tables:
         """See `Tiling`."""
-        n = min(max(power_above(columns), 16), 128)
-        if dtype is DType.FLOAT32:
-            n, k = min(n, 64), 16 if depth <= 16 else 32
-            return ((0, Tile(16, n, k)), (33, Tile(32, n, k)), (1024, Tile(64, n, k)))
-        # A depth that is no multiple of 8 is read element by element, which takes registers; a short one wastes a step.
-        long = dtype is not DType.TF32 and depth % 8 == 0 and (depth % 64 == 0 or depth >= 256)
-        k = min(max(power_above(depth), 16), 64 if long else 32)
-        # 128 x 128 takes half of all registers for the sums alone: no room for a tail's operands, or wide elements.
-        widest = 64 if reads or dtype is DType.TF32 else 128
-        tiles = ((0, Tile(16, min(n, 64), k)), (33, Tile(64, min(n, 64), k)))
-        return (*tiles, (8192, Tile(128, min(n, widest), k))) if depth % 8 == 0 else tiles
+        return tables(product)
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """See `Tiling`."""
@@ -87,3 +79,82 @@ class DefaultTiling:
     def block(self) -> int:
         """See `Tiling`."""
         return 1024
+
+
+@lru_cache(maxsize=4096)
+def tables(product: Product) -> Tables:
+    """The tiles of least predicted time, for every target."""
+    return tuple((target, _tiles(product, device)) for target, device in DEVICES.items())
+
+
+def _tiles(product: Product, device: Device) -> Tiles:
+    found: list[tuple[int, Tile]] = []
+    for batch in BATCHES if product.samples else (1,):
+        best = min(candidates(product, device, batch), key=lambda tile: predict(product, tile, device, batch).time)
+        if not found or best != found[-1][1]:
+            found.append((batch, best))
+    return tuple(found)
+
+
+def candidates(product: Product, device: Device, batch: int) -> Iterator[Tile]:
+    """The tiles that are known to compile well for a device, as far as they fit a product."""
+    if device.target == 90 and product.boxes and product.dtype is not DType.FLOAT32:
+        yield from _boxed(product, device, batch)
+    else:
+        yield from _pointed(product, device, batch)
+
+
+def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
+    """Tiles of kernels that load by pointers. A tile never spans more than its matrix.
+
+    Four warps everywhere: kernels that load through pointers in one flat loop have been miscompiled with eight.
+    """
+    depth, columns = product.depth, product.columns
+    rows = product.out[0] * product.out[1] * max(product.samples, 1) * batch
+    if product.dtype is DType.FLOAT32:
+        # Exact float32 has no tensor cores: small tiles.
+        k = 16 if depth <= 16 else 32
+        yield from (Tile(m, min(power_above(max(columns, 16)), 64), k) for m in (16, 32, 64) if m < 2 * max(rows, 16))
+        return
+    # A depth that is no multiple of 8 is read element by element, which takes registers; a short one wastes a step.
+    long = product.dtype is not DType.TF32 and depth % 8 == 0 and (depth % 64 == 0 or depth >= 256)
+    k = min(max(power_above(depth), 16), 64 if long else 32)
+    widest = min(max(power_above(columns), 16), 128)
+    for m in (16, 64, 128):
+        for n in sorted({min(widest, 64), widest}):
+            # 128 x 128 takes half of all registers for the sums alone: no room for a tail's operands, or wide elements.
+            large = m * n > 128 * 64 and (product.reads or product.dtype is DType.TF32 or device.target < 90)
+            if large or (m > 64 and depth % 8) or (m > 16 and m >= 2 * power_above(rows)):
+                continue
+            yield Tile(m, n, k)
+
+
+def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
+    """Tiles of kernels that fetch boxes (TMA). Weights are the left operand: their 64 rows are the least of a wgmma."""
+    size = product.dtype.size
+    samples = max(product.samples, 1) * batch
+    height, width = product.out
+    k = 128 // size
+    while k > 16 and (product.depth % k if product.even else k >= 2 * product.depth):
+        k //= 2
+    depth_steps = product.taps * ceil(product.depth / k)
+    rows = samples * height * width
+    for m in (16, 32, 64, 128, 256):
+        if m >= 2 * power_above(rows) and m > 16:
+            continue
+        for n in (64, 128, 256):
+            if (n > 64 and n >= 2 * product.columns) or m * n > 256 * 128:
+                continue
+            warps = 8 if m * n > 64 * 128 else 4
+            box = (m,) if product.boxes == "rows" else best_box(samples, height, width, m)
+            tile = Tile(m, n, k, warps, 2, 1, box)
+            # Two blocks in an SM where that leaves three stages, else one.
+            per_stage = stage_bytes(tile, product.dtype)
+            room = device.shared // 2 - 4096
+            stages = room // per_stage if room >= 3 * per_stage else (device.shared - 4096) // per_stage
+            programs = ceil(rows / m) * ceil(product.columns / n)
+            for split in (1, 2, 4, 8, 16):
+                steps = ceil(depth_steps / split)
+                if split > 1 and (steps < 2 or programs * split > MOST_PROGRAMS):
+                    break
+                yield Tile(m, n, k, warps, max(min(stages, steps, 5), 2), split, box)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.triton.backend import compile_graph
-from netdsl.codegen.triton.kernels import Tile
-from netdsl.codegen.triton.tiling import DefaultTiling, Tiles
+from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
+from netdsl.codegen.triton.work import Product, Tables, Tile
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import Mul
@@ -25,15 +26,21 @@ from netdsl.ops.base import ONES, Op, Types
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType, Layout
 
-TOLERANCE = {DType.FLOAT32: 2e-6, DType.FLOAT16: 2e-3}
+TOLERANCE = {DType.FLOAT32: 2e-6, DType.TF32: 2e-6, DType.FLOAT16: 2e-3}
 """Largest difference over the largest element; in float16 that is four units in the last place of the largest."""
 
 
+@dataclass(frozen=True)
 class SmallTiling(DefaultTiling):
-    """The smallest blocks, so that small shapes span several of each."""
+    """The smallest blocks, so that small shapes span several of each; boxes of `box`, and depths split, if need be."""
 
-    def matrix(self, columns: int, depth: int, dtype: DType, reads: int = 0) -> Tiles:
-        return ((0, Tile(16, 16, 16)),)
+    split: int = 1
+    box: tuple[int, int, int] = (2, 2, 4)
+
+    def matrix(self, product: Product) -> Tables:
+        usual = ((1, Tile(16, 16, 16)),)
+        box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
+        return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
 
     def pixels(self, columns: int) -> tuple[int, int]:
         return 16, 8
@@ -55,14 +62,16 @@ class Interpreter:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
 
-    def run(self, source: str, inputs: Mapping[str, Any], weights: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The results of a module, as NumPy arrays."""
+    def run(
+        self, source: str, inputs: Mapping[str, Any], weights: Mapping[str, Any], target: int = 80
+    ) -> tuple[Any, ...]:
+        """The results of a module, as NumPy arrays, with the kernels and tiles of a kind of GPU."""
         paths = {name: str(self.folder / name) for name in ("module", "inputs", "weights", "outputs")}
         paths["module"] += ".py"
         Path(paths["module"]).write_text(source)
         save_file(dict(inputs), paths["inputs"])
         save_file(dict(weights), paths["weights"])
-        reply = self._ask(paths)
+        reply = self._ask({**paths, "target": target})
         if "error" in reply:
             raise AssertionError(reply["error"])
         results = load_file(paths["outputs"])
@@ -72,7 +81,7 @@ class Interpreter:
         if self.process:
             self.process.communicate()
 
-    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self.process is None:
             environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
             command = [sys.executable, str(Path(__file__).parent / "worker.py")]
@@ -168,6 +177,8 @@ def compare(
     positive: bool = False,
     small: bool = True,
     least: float = 0.0,
+    target: int = 80,
+    tiling: Tiling | None = None,
 ) -> Artifact:
     """Assert that the generated module agrees with the reference in float64; `factor` widens the tolerance.
 
@@ -176,8 +187,8 @@ def compare(
     """
     weights, inputs = random_weights(graph, dtype), random_inputs(graph, dtype, n, positive=positive)
     wanted = interpret(graph, inputs, weights, np.float64)
-    artifact = compile_graph(graph, dtype, tiling=SmallTiling() if small else DefaultTiling())
-    found = interpreter.run(artifact.source, inputs, weights)
+    artifact = compile_graph(graph, dtype, tiling=tiling or (SmallTiling() if small else DefaultTiling()))
+    found = interpreter.run(artifact.source, inputs, weights, target)
     worst = max(difference(*pair, least) for pair in zip(found, wanted, strict=True))
     assert worst <= factor * TOLERANCE[dtype], f"differs by {worst:.2e} of the largest element"
     return artifact

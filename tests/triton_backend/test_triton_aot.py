@@ -21,6 +21,7 @@ from netdsl.ops import (
     Attention,
     Conv,
     Fc,
+    Flatten,
     GroupNorm,
     LayerNorm,
     LogSoftmax,
@@ -44,7 +45,7 @@ pytestmark = [
 ]
 
 ARCHS = [80, 89, 90]
-PARTS = ("module", "model", "script", "helpers", *SHARED)
+PARTS = ("module", "products", "split", "model", "script", "helpers", *SHARED)
 
 
 def products() -> Graph:
@@ -114,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def generated(folder: Path, name: str, dtype: DType) -> ModuleType:
     path = folder / f"{name}_{dtype.label}.py"
-    path.write_text(compile_graph({"products": products, "others": others}[name](), dtype).source)
+    path.write_text(compile_graph({"products": products, "others": others, "boxes": boxes}[name](), dtype).source)
     return aot.load_module(path)
 
 
@@ -130,11 +131,12 @@ def sound(item: aot.Compiled) -> bool:
     ],
 )
 def test_matrix_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
-    kernels = aot.distinct(generated(folder, "products", dtype), [1, 256] if arch == 90 else [256])
+    kernels = aot.distinct(generated(folder, "products", dtype), [1, 256] if arch == 90 else [256], arch)
     items = [aot.compile_launch(launched, arch) for launched, _ in kernels if "BK" in dict(launched.constants)]
-    assert {"conv_packed_add_relu", "conv", "conv_add_relu", "gemm_add_relu", "gemm", "matmul"} == {
-        i.kernel for i in items
-    }
+    by_pointers = {"conv_packed_add_relu", "conv", "conv_add_relu", "gemm_add_relu", "gemm", "matmul"}
+    with_twins = {"conv_packed_add_relu", "conv_tma", "conv_add_relu", "gemm_add_relu_tma", "gemm", "matmul"}
+    twins = arch == 90 and dtype is not DType.FLOAT32
+    assert {item.kernel for item in items} == (with_twins if twins else by_pointers)
     assert [item for item in items if not sound(item)] == []
     for item in items:
         if dtype is DType.FLOAT32:
@@ -142,16 +144,38 @@ def test_matrix_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arc
         elif arch < 90:
             assert item.mma > 0, item
         else:
-            # wgmma multiplies 64 rows at least; a product of fewer is left to mma.
-            assert (item.wgmma > 0) == (int(item.tile.split("x")[0]) >= 64), item
+            # wgmma multiplies 64 rows at least; a product of fewer is left to mma, but weights have as many.
+            rows = 64 if item.kernel.endswith("_tma") else int(item.tile.split("x")[0])
+            assert (item.wgmma > 0) == (rows >= 64), item
 
 
-def test_many_rows_get_tiles_of_64_rows_at_least(folder: Path) -> None:
-    module = generated(folder, "products", DType.FLOAT16)
-    for tiles in (module.TILE, *module.TILES.values()):
-        for least, (m, *_) in tiles:
-            assert m >= 64 or least == 0
-        assert tiles[1][0] <= 64
+def boxes() -> Graph:
+    """Every kernel that fetches boxes: rows and windows, stride 2, a tail with a map, few rows and a depth to share."""
+    builder = GraphBuilder("Boxes")
+    x = builder.input("x", TensorType((64, 28, 28)))
+    (y,) = builder.node(Pool("max", (2,)), (x,), name="pool")
+    for index, op in enumerate((Conv(128, (3,), padding=(1,)), Conv(256, (1,)), Conv(256, (4,), (2,), (1,)))):
+        (y,) = builder.node(op, (y,), name=f"conv{index}")
+        (y,) = builder.node(Relu(), (y,), name=f"relu{index}")
+    (z,) = builder.node(Conv(256, (3,), padding=(1,)), (y,), name="inside")
+    (y,) = builder.node(Add(), (z, y), name="add")
+    (y,) = builder.node(Relu(), (y,), name="relu")
+    (y,) = builder.node(Flatten(), (y,), name="flatten")
+    (y,) = builder.node(Fc(1000), (y,), name="fc")
+    return builder.result("y", y).finish()
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT16, DType.BFLOAT16, DType.TF32])
+def test_kernels_that_fetch_boxes_fit_and_use_wgmma(folder: Path, dtype: DType) -> None:
+    module = generated(folder, "boxes", dtype)
+    items = [item for item in aot.sweep(module, [90], [1, 128]) if item.kernel.endswith("_tma")]
+    assert {"conv_relu_tma", "conv_add_relu_tma", "gemm_relu_tma", "gemm_tma"} == {item.kernel for item in items}
+    for item in items:
+        assert sound(item), item
+        assert item.wgmma, item
+        assert item.tma > 2, item
+    share, slow = aot.without_wgmma(module, items)
+    assert (share, slow) == (1.0, {})
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -165,7 +189,7 @@ def test_other_kernels_fit(folder: Path, dtype: DType, arch: int) -> None:
 def test_the_two_nets_use_every_template() -> None:
     templates = environment(PACKAGE).list_templates(filter_func=lambda name: name.endswith(".py.j2"))
     kernels = {name.removesuffix(".py.j2") for name in templates} - set(PARTS)
-    plans = compile_graph(products()).plan + compile_graph(others()).plan
+    plans = "".join(compile_graph(graph(), DType.FLOAT16).plan for graph in (products, others, boxes))
     assert kernels == {name for name in kernels if f" = {name} {{" in plans}
 
 
@@ -177,5 +201,5 @@ def test_the_command_lists_every_kernel(folder: Path, capsys: pytest.CaptureFixt
     compile_graph(builder.result("y", y).finish(), DType.FLOAT16).write(path)
     assert aot.main([str(path), "--arch", "90", "--batch", "2"]) == 0
     shown = capsys.readouterr()
-    assert "conv 64x16x16  conv" in shown.out
+    assert "conv_tma 1x2x8x64x16  conv" in shown.out
     assert "0 with spills" in shown.err

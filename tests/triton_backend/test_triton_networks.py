@@ -10,8 +10,8 @@ from interpreted import Interpreter, difference, random_inputs, random_weights
 
 import netdsl
 from netdsl.codegen.triton.backend import compile_graph
-from netdsl.codegen.triton.kernels import Tile
-from netdsl.codegen.triton.tiling import DefaultTiling, Tiles
+from netdsl.codegen.triton.tiling import DefaultTiling
+from netdsl.codegen.triton.work import Product, Tables, Tile
 from netdsl.tensor import DType
 
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
@@ -21,8 +21,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 class LargeTiling(DefaultTiling):
     """Few, large blocks: the interpreter's time goes by their number."""
 
-    def matrix(self, columns: int, depth: int, dtype: DType, reads: int = 0) -> Tiles:
-        return ((0, Tile(64, 128, 128)),)
+    def matrix(self, product: Product) -> Tables:
+        return ((80, ((1, Tile(64, 128, 128)),)),)
 
     def pixels(self, columns: int) -> tuple[int, int]:
         return 64, 64

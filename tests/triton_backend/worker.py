@@ -49,6 +49,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     spec.loader.exec_module(module)
     guarded = Guarded()
     model = module.load(request["weights"])
+    if hasattr(module, "TILES"):
+        model.tiles = module.TILES[request["target"]]
     for name, tensor in vars(model._weights).items():
         setattr(model._weights, name, guarded.copy(tensor))
     empty_results = module.empty_results

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import gcd, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.kernels import Call, ConvKernel, DepthwiseKernel
-from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width, product
+from netdsl.codegen.triton.lowerings.gemm import TAKEN, TMA_TAKEN, matrix_width, product
 from netdsl.codegen.triton.lowerings.spatial import (
     Map,
     blocks,
@@ -17,8 +18,10 @@ from netdsl.codegen.triton.lowerings.spatial import (
     times,
     two,
 )
+from netdsl.codegen.triton.lowerings.tma import fits, maps, operands, tail, twin, windows_fit
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
+from netdsl.codegen.triton.work import Product, Traffic
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.tensor import TensorType
 
@@ -142,9 +145,21 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
     bias, spec_bias = _bias(planner, site)
     body = planner.body(place, TAKEN)
     packed = depth < PACKED_BELOW
-    spec = ConvKernel(spec_bias, packed, planner.precision, planner.element, site.finish(body, "acc"))
+    spec = ConvKernel(spec_bias, packed, planner.precision, planner.element, tail(site, body))
     taps = kernel[0] * kernel[1]
-    tiles = planner.tiling.matrix(columns, depth * taps if packed else depth, planner.dtype, len(body.parameters))
+    stem = kernel_stem("conv", "packed" if packed else "", *site.words[1:])
+    boxed = (
+        groups == 1
+        and not packed
+        and windows_fit(x, y, kernel, stride)
+        and fits(planner, site, body, (x.c, x.sw, x.sh, x.sn, y.sw, y.sh, y.sn))
+    )
+    box = replace(place, box=".load([n0, h0, w0, column0]).reshape(BM, BN)")
+    work = Product(
+        site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
+        x.c * x.h * x.w, columns * groups * depth * taps, planner.dtype, maps(body), groups,
+        "windows" if boxed else "", stride == (2, 2),
+    )  # fmt: skip
     constants = {
         "C": depth, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,
         "OC": columns, "OH": out[0], "OW": out[1], "YN": y.sn, "YC": y.sc,
@@ -153,16 +168,17 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
         "KH": kernel[0], "KW": kernel[1], "SH": stride[0], "SW": stride[1], "PH": windows.pad[0], "PW": windows.pad[1],
         "DH": windows.dilation[0], "DW": windows.dilation[1], "WK": matrix_width(taps * depth), "GROUPS": groups,
     }  # fmt: skip
-    rows = out[0] * out[1]
-    programs = f'cdiv({times(rows, site.result.type)}, t["BM"]) * cdiv({columns}, t["BN"])'
+    name = f"conv {kernel[0]}x{kernel[1]} {x.c}x{x.h}x{x.w} to {y.c}x{out[0]}x{out[1]}"
     call = Call(
-        programs if groups == 1 else f"{programs} * {groups}",
-        times(rows, site.result.type),
-        tuple(constants.items()),
-        tiles,
+        "",
+        times(out[0] * out[1], site.result.type),
+        work=work,
+        form="convolve",
+        shape=planner.shape(name, constants, work),
+        twin=twin(planner, site, "conv_tma", stem, box, TMA_TAKEN, spec_bias) if boxed else "",
+        maps=maps(body),
     )
-    stem = kernel_stem("conv", "packed" if packed else "", *site.words[1:])
-    reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
+    reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))
     planner.launch(site, "conv_implicit_gemm", stem, spec, reads, call)
 
 
@@ -183,7 +199,11 @@ def _depthwise(planner: Planner, site: Site, x: Map, y: Map, windows: Windows) -
         "MULTIPLIER": y.c // x.c, "BM": m, "BN": n,
     }  # fmt: skip
     rows = times(y.h * y.w, site.result.type)
-    call = Call(blocks(rows, m, y.c, n), rows, tuple(constants.items()))
+    taps = windows.kernel[0] * windows.kernel[1]
+    size = y.c * y.h * y.w
+    moved = x.c * x.h * x.w + size * (1 + maps(body))
+    work = Traffic(site.result.type.batch, moved, taps * y.c, taps * size, planner.dtype)
+    call = Call(blocks(rows, m, y.c, n), rows, tuple(constants.items()), work)
     reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
     planner.launch(site, "depthwise", kernel_stem("depthwise", *site.words[1:]), spec, reads, call)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from netdsl.codegen.triton.index import atom, decompose
 from netdsl.codegen.triton.kernels import Call, GemmKernel
 from netdsl.codegen.triton.lowerings.spatial import COLUMN, ROW, Tiled, times
+from netdsl.codegen.triton.lowerings.tma import fits, maps, operands, tail, twin
 from netdsl.codegen.triton.place import Coordinate, Place
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
+from netdsl.codegen.triton.work import Product
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.tensor import TensorType
 
 TAKEN = ("x", "w", "bias", "y", "rows")
+TMA_TAKEN = (*TAKEN, "parts", "counts", "step", "steps", "pixel", "part", "first", "h", "v", "a", "b")
 
 
 def fc(planner: Planner, site: Site) -> None:
@@ -31,17 +35,27 @@ def product(planner: Planner, site: Site, weight: Packed, rows: int, depth: int,
     """`rows` x `depth` per sample times a weight matrix, with bias and tail."""
     bias = tuple(planner.read(value) for value in site.weights[1:])
     body = planner.body(place, TAKEN)
-    spec = GemmKernel(bool(bias), False, "", "", planner.precision, planner.element, site.finish(body, "acc"))
+    spec = GemmKernel(bool(bias), False, "", "", planner.precision, planner.element, tail(site, body))
+    stem = kernel_stem("gemm", *site.words[1:])
+    boxed = fits(planner, site, body, (depth, columns))
+    box = replace(place, box=".load([row0, column0])")
+    work = Product(
+        site.result.type.batch, (1, rows), columns, depth, 1, rows * depth, columns * depth, planner.dtype,
+        maps(body), boxes="rows" if boxed else "",
+    )  # fmt: skip
     constants = {"N": columns, "K": depth, "XM": depth, "XK": 1, "WN": matrix_width(depth), "WK": 1, "YM": columns}
     count = times(rows, site.result.type)
     call = Call(
-        f'cdiv({count}, t["BM"]) * cdiv({columns}, t["BN"])',
+        "",
         count,
-        tuple(constants.items()),
-        planner.tiling.matrix(columns, depth, planner.dtype, len(body.parameters)),
+        work=work,
+        form="multiply",
+        shape=planner.shape(f"product {rows} x {depth} to {columns}", constants, work),
+        twin=twin(planner, site, "gemm_tma", stem, box, TMA_TAKEN, bool(bias)) if boxed else "",
+        maps=maps(body),
     )
-    reads: tuple[Argument, ...] = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
-    planner.launch(site, "gemm", kernel_stem("gemm", *site.words[1:]), spec, reads, call)
+    reads: tuple[Argument, ...] = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))
+    planner.launch(site, "gemm", stem, spec, reads, call)
 
 
 def matmul(planner: Planner, site: Site) -> None:
@@ -69,11 +83,15 @@ def matmul(planner: Planner, site: Site) -> None:
         "XM": 1 if op.transpose_a else depth, "XK": m if op.transpose_a else 1,
         "WN": depth if op.transpose_b else 1, "WK": 1 if op.transpose_b else n, "YM": n,
     }  # fmt: skip
+    work = Product(
+        result.batch, (1, m), n, depth, 1, products * m * depth, products * n * depth, planner.dtype,
+        maps(body), products,
+    )  # fmt: skip
     call = Call(
         f'{times(products, result)} * cdiv({m}, t["BM"]) * cdiv({n}, t["BN"])',
         times(products * m, result),
-        tuple(constants.items()),
-        planner.tiling.matrix(n, depth, planner.dtype, len(body.parameters)),
+        work=work,
+        shape=planner.shape(f"products {products} of {m} x {depth} to {n}", constants, work),
     )
     matrices = tuple(
         Packed(value, "cast({})") if value in planner.constants else value

@@ -1,0 +1,129 @@
+"""A roofline model of every kernel: predicted microseconds and the resource that limits it. Nothing here was measured.
+
+A launch costs its device's launch time, and then what its slowest resource takes (Williams, Waterman & Patterson 2009,
+"Roofline"). For a matrix product of tiles m x n, k deep at a step, with S splits of the depth:
+
+    programs  P = tiles of rows * tiles of columns * S,  of `steps` steps each;  Q = ceil(P / SMs) in the busiest SM
+    tensor    Q * steps * (m n k / rate)                                       multiply-accumulate units
+    shared    Q * steps * (bytes that they read from shared memory / 128 B a cycle)
+    memory    (each tensor once) / memory bandwidth
+    L2        (P * steps * (m + n) k + each tensor written or read in the tail + sums of splits, twice) / L2 bandwidth
+    latency   rounds * (fill + steps * wait + drain),  rounds = ceil(Q / programs that an SM holds at once)
+
+`wait` is what a step of one program takes at least, `latency / (stages - 1)` or its arithmetic. Everything else is
+limited by memory, by ordinary arithmetic, or by latency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import product as combinations
+from math import ceil
+
+from netdsl.codegen.triton.devices import Device
+from netdsl.codegen.triton.work import Product, Tile, Traffic, Work
+from netdsl.tensor import DType
+
+SHARED_RATE = 128
+"""Bytes a cycle that an SM reads from shared memory."""
+REGISTERS = 65536
+"""Registers of an SM."""
+DRAIN = 0.4
+"""Microseconds of a program's tail and store, beyond their bytes."""
+CORES = 128
+"""Ordinary multiply-accumulates, or loads of an element, a cycle in an SM."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predicted microseconds of one launch, and what limits it: tensor, shared, memory, L2, cores or latency."""
+
+    time: float
+    limit: str
+
+
+def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estimate:
+    """The time of one launch for so many samples."""
+    if isinstance(work, Traffic):
+        return _traffic(work, device, batch)
+    assert tile
+    return _product(work, tile, device, batch)
+
+
+def _traffic(work: Traffic, device: Device, batch: int) -> Estimate:
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    size = work.dtype.size
+    times = {
+        "memory": (samples * work.moved + work.weights) * size / device.memory,
+        "cores": samples * work.operations / (device.processors * CORES * device.clock),
+        "latency": device.latency + DRAIN,
+    }
+    limit = max(times, key=lambda name: times[name])
+    return Estimate(device.launch + times[limit], limit)
+
+
+def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    size = work.dtype.size
+    height, width = work.out
+    rows = samples * height * width
+    if len(tile.box) == 3:
+        b, h, w = tile.box
+        row_tiles = ceil(samples / b) * ceil(height / h) * ceil(width / w)
+    else:
+        row_tiles = ceil(rows / tile.m)
+    programs = row_tiles * ceil(work.columns / tile.n) * work.groups * tile.split
+    steps = ceil(work.taps * ceil(work.depth / tile.k) / tile.split)
+    busiest = ceil(programs / device.processors)
+    tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
+    shared = tile.k * size * _shared_reads(tile) / SHARED_RATE / device.clock
+    result = rows * work.columns * work.groups * size
+    sums = 2 * programs * tile.m * tile.n * 4 if tile.split > 1 else 0
+    wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
+    drain = DRAIN + (1 + work.reads) * tile.m * tile.n * size / (64 * device.clock)
+    if tile.split > 1:
+        drain += device.latency + tile.split * tile.m * tile.n * 4 / (64 * device.clock)
+    rounds = ceil(busiest / resident(tile, work.dtype, device))
+    times = {
+        "tensor": busiest * steps * tensor,
+        "shared": busiest * steps * shared,
+        "memory": (samples * work.source * size + work.weights * size + (1 + work.reads) * result) / device.memory,
+        "L2": (programs * steps * (tile.m + tile.n) * tile.k * size + (1 + work.reads) * result + sums) / device.l2,
+        "latency": rounds * (device.latency + steps * wait + drain),
+    }
+    limit = max(times, key=lambda name: times[name])
+    return Estimate(device.launch + times[limit], limit)
+
+
+def _shared_reads(tile: Tile) -> float:
+    """Elements of both operands that the units read, and that arrive, for one element of the step's depth."""
+    if tile.box:
+        # 64 rows of weights at a time meet all pixels of the tile (wgmma, both operands in shared memory).
+        return tile.n + tile.n / 64 * tile.m + (tile.m + tile.n)
+    # Warps share a tile two by two, each reading its half of both operands.
+    return 2 * (tile.m + tile.n) + (tile.m + tile.n)
+
+
+def stage_bytes(tile: Tile, dtype: DType) -> int:
+    """Shared memory of one stage of a tile's pipeline."""
+    return (tile.m + tile.n) * tile.k * dtype.size
+
+
+def resident(tile: Tile, dtype: DType, device: Device) -> int:
+    """Programs that an SM holds at once: by shared memory, and by registers (sums, and about 48 besides)."""
+    shared = max(tile.stages * stage_bytes(tile, dtype), tile.m * tile.n * dtype.size) + 1024
+    registers = tile.m * tile.n + 32 * tile.warps * 48
+    return max(min(device.shared // shared, REGISTERS // registers, 16), 1)
+
+
+@cache
+def best_box(samples: int, height: int, width: int, m: int) -> tuple[int, int, int]:
+    """Samples x height x width of m pixels, so that few boxes cover the maps; of equals, the one nearest a cube.
+
+    A quarter of the samples at most: other batches are to waste little too.
+    """
+    extents = [1 << i for i in range(m.bit_length())]
+    boxes = [(m // (h * w), h, w) for h, w in combinations(extents, extents) if h * w <= m]
+    few = [box for box in boxes if box[0] <= max(samples // 4, 1)]
+    return min(few, key=lambda box: (ceil(samples / box[0]) * ceil(height / box[1]) * ceil(width / box[2]), sum(box)))

@@ -1,0 +1,76 @@
+"""What a kernel has to do, as far as its time goes, and the tiles it does it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netdsl.tensor import DType
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of a matrix kernel: `m` rows by `n` columns, `k` deep at a step.
+
+    box    how many rows, or samples x height x width, are fetched whole (TMA); empty for kernels that load by pointers.
+    split  programs that share the depth.
+    """
+
+    m: int
+    n: int
+    k: int
+    warps: int = 4
+    stages: int = 3
+    split: int = 1
+    box: tuple[int, ...] = ()
+
+
+Tiles = tuple[tuple[int, Tile], ...]
+"""From so many samples on, this tile; the first is for one sample."""
+Tables = tuple[tuple[int, Tiles], ...]
+"""Tiles for each target."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product or convolution, as far as its time goes.
+
+    samples     samples for each one of the batch; 0 if the batch does not matter.
+    out         height and width of a sample's result; a plain product has 1 x rows.
+    columns     columns of the result, in each of `groups`.
+    depth, taps what one element sums over: channels, and places of the kernel.
+    source      elements of a sample of the operand that is not weights; `weights` those of the weights.
+    reads       tensors of the result's size that the tail reads.
+    boxes       how tiles of the operand can be fetched whole (TMA): "", "rows" or "windows"; `even`: at stride 2.
+    """
+
+    samples: int
+    out: tuple[int, int]
+    columns: int
+    depth: int
+    taps: int
+    source: int
+    weights: int
+    dtype: DType
+    reads: int = 0
+    groups: int = 1
+    boxes: str = ""
+    even: bool = False
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a sample."""
+        return self.out[0] * self.out[1] * self.columns * self.groups * self.depth * self.taps
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Any other kernel: elements that a sample reads and writes, those of weights, and arithmetic per sample."""
+
+    samples: int
+    moved: int
+    weights: int
+    operations: int
+    dtype: DType
+
+
+Work = Product | Traffic
