@@ -138,7 +138,7 @@ def test_the_plan_stands_at_the_top_and_names_layers_kernels_and_tiles() -> None
     head = source.partition("import argparse")[0]
     assert "from digits.net, net Digits" in head
     assert "somebody" not in source
-    rows = [line.split()[1:4] for line in head.splitlines() if line.startswith("# ")][3:6]
+    rows = [line.split()[1:4] for line in head.splitlines() if line.startswith("# ")][4:7]
     assert rows == [["conv", "conv_packed_relu", "6x8x8"], ["pool", "max_pool", "6x4x4"], ["fc", "gemm", "10"]]
 
 
