@@ -57,6 +57,11 @@ def portable(command: str) -> str:
     return shlex.join(PurePath(word).name if PurePath(word).is_absolute() else word for word in words)
 
 
+def init_text(command: str, source_name: str, net: str) -> str:
+    """What a module tells those to type who have no weights: the command that was given, or `netdsl init` by name."""
+    return portable(command) or f"netdsl init {PurePath(source_name).name} --net {net} -o FILE"
+
+
 def sealed(source: str) -> str:
     """A generated module with the digest of its text in the second line, by which an edited one is known."""
     first, rest = source.split("\n", 1)

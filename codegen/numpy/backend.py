@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from pathlib import PurePath
 
 from netdsl import codes
 from netdsl.analysis.vocabulary import index_limits
-from netdsl.codegen.artifact import Artifact, header, portable, sealed
+from netdsl.codegen.artifact import Artifact, header, init_text, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.numpy.channels_last import convolutions_last
 from netdsl.codegen.numpy.lowerings import LOWERED
@@ -49,7 +48,7 @@ def compile_graph(
     _check(graph, dtype)
     optimized, remarks = run_passes(graph, passes, observe)
     program = Planner(convolutions_last(optimized), dtype, reserved_names()).run()
-    init = portable(init_command) or f"netdsl init {PurePath(source_name).name} --net {graph.name} -o FILE"
+    init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init)
     return Artifact(graph.name, "numpy", sealed(source), str(program.plan), tuple(map(str, remarks)))
 

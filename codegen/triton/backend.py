@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import PurePath
 from typing import NamedTuple
 
 from netdsl import codes
 from netdsl.analysis.vocabulary import index_limits
-from netdsl.codegen.artifact import Artifact, header, portable, sealed
+from netdsl.codegen.artifact import Artifact, header, init_text, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
@@ -63,7 +62,7 @@ def compile_graph(
     _check(graph, dtype)
     optimized, remarks = run_passes(graph, CHANNELS_LAST, observe)
     program = _lower(optimized, dtype, tiling or DefaultTiling())
-    init = portable(init_command) or f"netdsl init {PurePath(source_name).name} --net {graph.name} -o FILE"
+    init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init)
     return Artifact(graph.name, "triton", sealed(source), str(program.plan), tuple(map(str, remarks)))
 

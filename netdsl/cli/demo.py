@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from netdsl import codes, files
+from netdsl import files
 from netdsl.cli import common
 
 SHOWN = 8
@@ -32,10 +32,7 @@ def _demo(options: argparse.Namespace) -> int:
     from netdsl import demo
 
     folder = Path(options.folder or tempfile.mkdtemp(prefix="netdsl-demo-"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.refuse(codes.CANNOT_WRITE, f"cannot make the folder {folder}: {error.strerror}") from None
+    files.make_folder(str(folder))
     reading = demo.read_digits(folder, options.force)
     sheet = demo.write_sheet(reading, folder, options.force)
 

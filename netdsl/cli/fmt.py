@@ -16,9 +16,10 @@ from netdsl.syntax.text import decode
 
 
 class Layout(NamedTuple):
-    """A file as it is and as it should be."""
+    """A file as it is and as it should be; `name` is what messages call it."""
 
     file: str
+    name: str
     before: str
     after: str
     changed: bool
@@ -43,7 +44,7 @@ def _fmt(options: argparse.Namespace, report: Report) -> int:
         sys.stdout.write("".join(map(_diff, changed)))
     if options.check:
         for layout in changed:
-            common.say(f"would reformat {layout.file}")
+            common.say(f"would reformat {layout.name}")
         return common.WRONG_INPUT if changed else common.DONE
     if options.diff:
         return common.DONE
@@ -69,12 +70,12 @@ def _layout(file: str, report: Report, limits: Limits) -> Layout | None:
     if source is None or tree is None:
         return None
     after = format(source, tree)
-    return Layout(file, source.text, after, data != after.encode())
+    return Layout(file, source.name, source.text, after, data != after.encode())
 
 
 def _diff(layout: Layout) -> str:
     from difflib import unified_diff
 
     lines = (layout.before.splitlines(keepends=True), layout.after.splitlines(keepends=True))
-    diff = unified_diff(*lines, layout.file, f"{layout.file} (formatted)")
+    diff = unified_diff(*lines, layout.name, f"{layout.name} (formatted)")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)

@@ -256,6 +256,7 @@ def test_fmt(netdsl: Run, folder: Path) -> None:
     assert "+  input image: 3x8x8" in diff.out
     assert listing(folder) == before
     piped = netdsl("fmt", "-", stdin=ugly.encode())
+    assert netdsl("fmt", "-", "--check", stdin=ugly.encode()) == (1, "", "would reformat <stdin>\n")
     assert netdsl("fmt", "ugly.net").status == 0
     after = (folder / "ugly.net").read_text()
     assert after == piped.out

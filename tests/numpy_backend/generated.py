@@ -14,36 +14,15 @@ from safetensors.numpy import save_file
 from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.numpy.backend import compile_graph
-from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
-from netdsl.ops import Mul
-from netdsl.ops.base import ONES, Op, Types
 from netdsl.passes.manager import Pass
 from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.reference.interpret import interpret
-from netdsl.tensor import DType, Layout
+from netdsl.tensor import DType
 
 ELEMENTS = {DType.FLOAT32: np.float32, DType.FLOAT64: np.float64}
 TOLERANCE = {DType.FLOAT32: 2e-6, DType.FLOAT64: 1e-13}
 """Largest difference over the largest element."""
-
-
-def single(op: Op, types: Types) -> Graph:
-    """A graph of one layer. Operands that do not depend on the sample are weights; if all are, the result scales x."""
-    builder = GraphBuilder("Single")
-    operands = [
-        builder.input(f"x{i}", type._replace(layout=Layout.CHANNELS_FIRST))
-        if type.batch
-        else builder.parameter(f"w{i}", type.shape, ONES)
-        for i, type in enumerate(types)
-    ]
-    results = builder.node(op, operands, name="layer")
-    if not any(type.batch for type in types):
-        x = builder.input("x", results[0].type._replace(batch=1))
-        results = builder.node(Mul(), (x, results[0]), name="scaled")
-    for i, result in enumerate(results):
-        builder.result(f"y{i}", result)
-    return builder.finish()
 
 
 def random_weights(graph: Graph, dtype: DType, seed: int = 0) -> dict[str, Any]:

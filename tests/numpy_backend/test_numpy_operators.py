@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generated import compare, difference, single
+from generated import compare, difference
+from small_nets import single
 
 from netdsl.codegen.numpy import planner
 from netdsl.codegen.numpy.calls import RESULT, Call, Elementwise, Step

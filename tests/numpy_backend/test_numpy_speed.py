@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generated import compare, difference, load_model, load_source, random_inputs, random_weights, single
-from small_nets import NETS, make
+from generated import compare, difference, load_model, load_source, random_inputs, random_weights
+from small_nets import NETS, make, single
 
 import netdsl
 from netdsl.codegen.numpy.backend import compile_graph

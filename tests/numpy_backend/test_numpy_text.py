@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from generated import compare, load_source, single
-from small_nets import NETS, make
+from generated import compare, load_source
+from small_nets import NETS, make, single
 
 import netdsl
 from netdsl.codegen.artifact import edited

@@ -7,7 +7,8 @@ from itertools import product
 import onnx
 import pytest
 from exported import TOLERANCE, checked, error, run
-from generated import random_inputs, random_weights, single
+from generated import random_inputs, random_weights
+from small_nets import single
 
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.fused import Fused

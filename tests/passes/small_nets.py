@@ -12,14 +12,14 @@ from netdsl.ir.graph import Graph, Value
 from netdsl.ops import activation as act
 from netdsl.ops import elementwise as ew
 from netdsl.ops import shape as sh
-from netdsl.ops.base import ONES, Init, Op
+from netdsl.ops.base import ONES, Init, Op, Types
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from netdsl.ops.pool import Pool, Unpool
 from netdsl.ops.reduce import Mean
-from netdsl.tensor import TensorType
+from netdsl.tensor import Layout, TensorType
 
 Net = Callable[["Builder"], Any]
 NETS: dict[str, Net] = {}
@@ -281,3 +281,21 @@ def graphs(draw: st.DrawFn) -> Graph:
     extra = draw(st.lists(st.sampled_from(values), max_size=1))
     x = b.chain(values[-1], sh.Flatten(), Fc(3)) if draw(st.booleans()) else values[-1]
     return b.finish(x, *extra)
+
+
+def single(op: Op, types: Types) -> Graph:
+    """A graph of one layer. Operands that do not depend on the sample are weights; if all are, the result scales x."""
+    builder = GraphBuilder("Single")
+    operands = [
+        builder.input(f"x{i}", type._replace(layout=Layout.CHANNELS_FIRST))
+        if type.batch
+        else builder.parameter(f"w{i}", type.shape, ONES)
+        for i, type in enumerate(types)
+    ]
+    results = builder.node(op, operands, name="layer")
+    if not any(type.batch for type in types):
+        x = builder.input("x", results[0].type._replace(batch=1))
+        results = builder.node(ew.Mul(), (x, results[0]), name="scaled")
+    for i, result in enumerate(results):
+        builder.result(f"y{i}", result)
+    return builder.finish()

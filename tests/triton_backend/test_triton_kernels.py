@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interpreted import Interpreter, SmallTiling, compare, random_inputs, random_weights, single
-from small_nets import NETS, make
+from interpreted import Interpreter, SmallTiling, compare, random_inputs, random_weights
+from small_nets import NETS, make, single
 
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder

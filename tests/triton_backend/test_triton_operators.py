@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interpreted import Interpreter, compare, random_inputs, random_weights, single
+from interpreted import Interpreter, compare, random_inputs, random_weights
+from small_nets import single
 
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
