@@ -13,6 +13,7 @@ from netdsl.ir.same import correspondence
 from netdsl.limits import DEFAULT_LIMITS, Limits
 from netdsl.raising.prepare import Prepared, prepare
 from netdsl.raising.regions import Reducer
+from netdsl.raising.structure import find_structure
 from netdsl.raising.tree import Net
 from netdsl.raising.write import write
 from netdsl.source import Source
@@ -61,7 +62,11 @@ def raise_graph(graph: Graph, name: str) -> Program:
 
 
 def _texts(net: Net, prepared: Prepared, name: str) -> Iterator[str]:
-    yield write(prepared, net, [], name)
+    """The text of a net with all structure that is found in it, then without."""
+    plain = replace(net, body=list(net.body))
+    blocks = find_structure(prepared, net)
+    yield write(prepared, net, blocks, name)
+    yield write(prepared, plain, [], name)
 
 
 def _formatted(text: str) -> str:

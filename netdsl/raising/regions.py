@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from netdsl.ir.graph import Node, Value
+from netdsl.ir.graph import InvalidGraph, Node, Value
 from netdsl.ops.conv import UpConv
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add
 from netdsl.ops.pool import Unpool
 from netdsl.ops.shape import Upsample
 from netdsl.raising.prepare import Prepared
-from netdsl.raising.tree import IT, OWN, As, From, Item, Join, Label, Layer, Net, Seq, walk
+from netdsl.raising.tree import IT, OWN, As, From, Item, Join, Label, Layer, Net, Rows, Seq, walk
 
 DEPTH = 8
 """Branches inside branches; what lies deeper has names."""
@@ -98,7 +99,9 @@ class Reducer:
         operands = self.prepared.operands[node]
         edges = [self._edge(value) for value in operands if value not in self.prepared.own]
         several = len(node.outputs) > 1
-        if len(edges) == 1:
+        if isinstance(node.op, Regroup):
+            edge = self._rows(node, edges[0])
+        elif len(edges) == 1:
             edge = edges[0]
             edge.items.append(self.layer(node, [OWN if value in self.prepared.own else IT for value in operands]))
         else:
@@ -140,6 +143,26 @@ class Reducer:
         for vertex in (*vertices, _Vertex(0, node.outputs, edges, node)):
             line.vertex(vertex)
         return self._close(start, count, line.finish(()), depth)
+
+    def _rows(self, node: Node, edge: _Edge) -> _Edge:
+        """The edge that ends in an `each`. Raises InvalidGraph where the body of it cannot be cut out."""
+        batch = node.inputs[0].type.batch
+        while True:
+            for at in range(len(edge.items) - 1, -1, -1):
+                item = edge.items[at]
+                opening = item.nodes[0] if isinstance(item, Layer) else node
+                if isinstance(opening.op, Each) and opening.outputs[0].type.batch == batch:
+                    edge.items[at:] = [Rows([node], edge.items[at + 1 :])]
+                    return edge
+            region = self._region([edge])
+            if region is None or self._uses[region[0]] > region[2] or not _is_chain(self._vertices[region[0]]):
+                raise InvalidGraph("what happens to rows is no body of an `each`")
+            start, vertices, count = region
+            line = _Line(self, start)
+            for vertex in vertices:
+                line.vertex(vertex)
+            line.along(edge, None)
+            edge = self._close(start, count, line.finish(()), edge.depth + 1)
 
     def _joined(self, node: Node, edges: list[_Edge]) -> Item:
         """A join of branches. A sum of two is the same both ways: the longer branch comes first, as in a skip."""

@@ -38,6 +38,14 @@ class Join:
 
 
 @dataclass(eq=False, slots=True)
+class Rows:
+    """`each { ... }`; `nodes` put the rows together again."""
+
+    nodes: list[Node]
+    body: Seq
+
+
+@dataclass(eq=False, slots=True)
 class Loop:
     """`body` so many times, for each place of the loop."""
 
@@ -75,7 +83,7 @@ class From:
     label: Label
 
 
-Item = Layer | Join | Loop | Call | As | From
+Item = Layer | Join | Rows | Loop | Call | As | From
 Seq = list[Item]
 
 
@@ -94,7 +102,7 @@ def inner(item: Item) -> tuple[Seq, ...]:
     match item:
         case Join():
             return item.branches
-        case Loop():
+        case Loop() | Rows():
             return (item.body,)
         case _:
             return ()

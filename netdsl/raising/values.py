@@ -14,7 +14,7 @@ from typing import Any
 from netdsl.ir.graph import Node
 from netdsl.ops.base import AttrKind
 from netdsl.raising.spelling import spelling
-from netdsl.raising.tree import IT, OWN, Block, Call, Item, Join, Layer, Loop, Seq
+from netdsl.raising.tree import IT, OWN, Block, Call, Item, Join, Layer, Loop, Rows, Seq
 
 Values = list[Any]
 """One value for each time that a place is expanded; None where it never is (in a loop of no turns)."""
@@ -110,6 +110,8 @@ def places(seq: Seq, known: dict[Block, Numbers], path: tuple[Loop, ...] = ()) -
                 yield from _of_nodes(item, path)
                 for branch in item.branches if isinstance(item, Join) else ():
                     yield from places(branch, known, path)
+            case Rows():
+                yield from places(item.body, known, path)
             case Loop():
                 yield Place(item, "count", list(item.counts), path)
                 yield from places(item.body, known, (*path, item))
@@ -194,8 +196,9 @@ class _Chooser:
         for place in found:
             self.numbers.texts[place.key] = self._say(place, base)
         if not level:
-            self.numbers.parameters = base
+            self.numbers.parameters = sorted(base, key=lambda one: _class(one.role) != "size")
             return
+        base.sort(key=lambda one: (one.role != "count", _class(one.role) != "size"))
         loop, outer = level[-1], level[:-1]
         self.numbers.loops[loop] = base
         for place_of, one in enumerate(base):

@@ -8,15 +8,17 @@ from typing import Any
 
 from netdsl.ops.base import Attr, AttrKind
 from netdsl.ops.elementwise import Add
-from netdsl.raising.naming import Names, identifier
+from netdsl.raising.naming import Names, identifier, name_blocks
 from netdsl.raising.prepare import Prepared
 from netdsl.raising.spelling import spelling
-from netdsl.raising.tree import IT, OWN, As, Block, Call, From, Item, Join, Label, Layer, Loop, Net, Seq, inner
+from netdsl.raising.tree import IT, OWN, As, Block, Call, From, Item, Join, Label, Layer, Loop, Net, Rows, Seq, inner
 from netdsl.raising.values import Numbers, attributes, choose, text
 from netdsl.tensor import DType, shape_text
 
 WIDTH = 80
 """Columns of a line that is filled up; the formatter's limit is larger."""
+EVEN = 120
+"""Percent of the mean length of a chain's lines that one line may have."""
 SHORT = 64
 """Columns of a block that stands on one line."""
 _DTYPES = {DType.INT64: "int ", DType.BOOL: "bool "}
@@ -25,10 +27,11 @@ _GLUED = "ksdpg"
 Lines = list[str]
 
 
-def write(prepared: Prepared, net: Net, blocks: Sequence[tuple[str, Block]], name: str) -> str:
+def write(prepared: Prepared, net: Net, blocks: Sequence[Block], name: str) -> str:
     """The text of a program: its blocks, callees first, and the net."""
-    writer = _Writer(prepared, net, {block: word for word, block in blocks})
-    parts = [writer.block(word, block) for word, block in blocks]
+    words = name_blocks(blocks)
+    writer = _Writer(prepared, net, words)
+    parts = [writer.block(words[block], block) for block in blocks]
     parts.append(writer.net(identifier(name, "Net")))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
@@ -59,6 +62,7 @@ class _Writer:
 
     def block(self, word: str, block: Block) -> Lines:
         """A block's definition."""
+        self.names = Names(self.words.values())
         self.name_tensors(block.body)
         self.numbers = self.known[block] = choose(block.body, self.known, self.labels.values())
         given = [variable.name for variable in self.numbers.parameters]
@@ -71,6 +75,7 @@ class _Writer:
     def net(self, name: str) -> Lines:
         """The net's definition."""
         graph, net = self.prepared.graph, self.tree
+        self.names = Names(self.words.values())
         lines: Lines = []
         for label, value in net.sources.items():
             parameter = self.prepared.parameters.get(value)
@@ -116,7 +121,7 @@ class _Writer:
                     self.labels[made[0]] = self.labels[item.labels[0]]
                 for place, label in enumerate(made):
                     if label not in self.labels:
-                        self.labels[label] = self.names.give(_called(before, place), "x1")
+                        self.labels[label] = self.names.give(_called(before, place), "")
                 if isinstance(before, As):
                     self.labels[item.labels[0]] = self.labels[made[0]]
             for part in inner(item):
@@ -128,15 +133,20 @@ class _Writer:
     def seq(self, seq: Seq) -> Lines:
         """The lines of a sequence. Layers stand side by side as far as a line goes."""
         lines: Lines = []
-        room = False
+        chain: Lines = []
         for group in self.groups(seq):
             single = len(group.lines) == 1
-            if room and single and not group.begins and len(lines[-1]) + len(group.lines[0]) + 4 <= WIDTH:
-                lines[-1] += f" -> {group.lines[0]}"
+            if group.begins or not single:
+                lines += _filled(chain)
+                chain = []
+            if single:
+                chain += group.lines
             else:
                 lines += group.lines
-            room = single and not group.ends
-        return lines or ["it"]
+            if group.ends:
+                lines += _filled(chain)
+                chain = []
+        return [*lines, *_filled(chain)] or ["it"]
 
     def groups(self, seq: Seq) -> list[_Group]:
         """A sequence in groups: a layer with weights and what follows it, or one item of several lines."""
@@ -168,7 +178,8 @@ class _Writer:
             elif last and len(lines) == 1 == len(last.lines) and not last.ends and not _is_heavy(item):
                 last.lines[0] += f" -> {lines[0]}"
             else:
-                groups.append(_Group(lines))
+                apart = isinstance(item, Loop)
+                groups.append(_Group(lines, begins=apart, ends=apart))
         return groups
 
     def item(self, item: Item) -> Lines:
@@ -182,6 +193,8 @@ class _Writer:
                 return _block(self.loop_head(item), self.seq(item.body))
             case Join():
                 return self.join(item)
+            case Rows():
+                return _block("each", self.seq(item.body))
             case _:
                 raise AssertionError(item)
 
@@ -195,7 +208,7 @@ class _Writer:
             if not item.branches[1]:
                 return lines
             via = _block("via", branches[1])
-            if len(lines) == 1 == len(via) and len(lines[0]) + len(via[0]) < SHORT:
+            if len(lines) == 1 == len(via) and len(lines[0]) + len(via[0]) < WIDTH:
                 return [f"{lines[0]} {via[0]}"]
             if len(lines) == 1:
                 lines = ["skip {", *_indented(branches[0]), "}"]
@@ -236,14 +249,14 @@ class _Writer:
         for attr in sorted(spelled.op.schema(), key=lambda attr: not attr.positional):
             if attr.name in settings:
                 parts.append(_setting(attr, settings[attr.name]))
+            elif attr.name == "same" and attr.name in needed:
+                parts.append(attr.name)
             elif attr.name in needed:
                 said = text(spelled.values[attr.name]) if literal else self.numbers.texts[id(item), attr.name]
                 bare = bare and attr.positional and said[0] not in "([-"
                 parts.append(_attribute(attr, said, bare, spelled.values[attr.name]))
             elif attr.positional:
                 bare = False
-            if attr.name == "padding" and "same" in needed:
-                parts.append("same")
         return " ".join(parts)
 
     def word(self, item: Layer | Join, word: str, literal: bool) -> str:
@@ -275,6 +288,21 @@ class _Writer:
         return f"for {', '.join(variable.name for variable in variables)} in {values}"
 
 
+def _filled(groups: Lines) -> Lines:
+    """Links of a chain on as few lines as they need, about equally long."""
+    total = sum(map(len, groups)) + 4 * (len(groups) - 1)
+    if not groups:
+        return []
+    room = min(WIDTH, total if total <= WIDTH else EVEN * total // -(-total // WIDTH) // 100)
+    lines = [groups[0]]
+    for group in groups[1:]:
+        if len(lines[-1]) + 4 + len(group) <= room:
+            lines[-1] += f" -> {group}"
+        else:
+            lines.append(group)
+    return lines
+
+
 def _called(item: Item | None, place: int) -> str:
     """What the graph calls a result of an item."""
     if isinstance(item, Layer | Join) and place < len(item.nodes[0].outputs):
@@ -283,7 +311,9 @@ def _called(item: Item | None, place: int) -> str:
 
 
 def _is_heavy(item: Item) -> bool:
-    return not isinstance(item, Layer) or "out" in attributes(item.nodes)
+    if not isinstance(item, Layer):
+        return True
+    return "out" in attributes(item.nodes) or ("whole", True) in spelling(item.nodes[0]).settings
 
 
 def _setting(attr: Attr, value: Any) -> str:

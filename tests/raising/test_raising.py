@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
 from pathlib import Path
+from random import Random
+from time import process_time
 from typing import Any
 
 import pytest
+from generator import RandomNet, nets
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from net_checks import read
 from scramble import scrambled
 
 from netdsl.codes import HIDES_BUILTIN, NAME_NEVER_USED
@@ -16,17 +20,21 @@ from netdsl.diagnostics import Report
 from netdsl.driver import Request, build
 from netdsl.elaborate import Options, elaborate
 from netdsl.elaborate import Program as Parsed
+from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ir.same import correspondence
+from netdsl.ops.activation import Relu
+from netdsl.ops.conv import Conv
+from netdsl.ops.norm import BatchNorm
 from netdsl.raising import Program, raise_graph
 from netdsl.source import Source
 from netdsl.syntax.format import format
 from netdsl.syntax.parse import parse
+from netdsl.tensor import TensorType
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 INDEX = json.loads((EXAMPLES / "index.json").read_text(encoding="utf-8"))
-sys.path.append(str(Path(__file__).parents[1] / "random_nets"))
-sys.path.append(str(Path(__file__).parents[1] / "reference"))
+NETS = [entry["net"] for entry in INDEX]
 
 
 @cache
@@ -52,7 +60,7 @@ def meaning(text: str) -> tuple[Graph, list[Any]]:
     return found, list(report.diagnostics)
 
 
-@pytest.mark.parametrize("net", [entry["net"] for entry in INDEX])
+@pytest.mark.parametrize("net", NETS)
 def test_the_text_means_the_graph(net: str) -> None:
     """With names stripped and nodes in another order; weights find their new names."""
     stranger = scrambled(graph(net), 1)
@@ -70,3 +78,66 @@ def test_the_text_means_the_graph(net: str) -> None:
 @pytest.mark.parametrize("net", ["ResNet50", "DenseNet121", "ShuffleNetV2", "UNet", "Triplet", "HRNetW18"])
 def test_the_order_of_nodes_does_not_count(net: str) -> None:
     assert {raise_graph(scrambled(graph(net), seed), net).text for seed in range(2, 5)} == {raised(net).text}
+
+
+LINES = Path(__file__).with_name("lines.txt")
+
+
+def test_programs_are_as_short_as_the_table_says() -> None:
+    """The table has a net a line: its name, its layers, and the lines of its program."""
+    found = "".join(f"{net} {len(graph(net).nodes)} {raised(net).text.count(chr(10))}\n" for net in NETS)
+    assert found == LINES.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("net", ["ResNet50", "VGG16", "DenseNet121", "MobileNetV2"])
+def test_well_known_nets_fit_on_a_screen(net: str) -> None:
+    assert len(raised(net).text.splitlines()) <= 24
+
+
+DENSENET = """\
+block dense {
+  concat {
+    | it
+    | bn -> relu -> conv 128 k1 nobias -> bn -> relu -> conv 32 k3 p1 nobias
+  }
+}
+
+net DenseNet121 {
+  input image: 3x224x224
+
+  conv 64 k7 s2 p3 nobias -> bn -> relu -> pool max k3 s2 p1
+  for depth in [6, 12, 24] {
+    repeat depth { dense }
+    bn -> relu -> conv channels // 2 k1 nobias -> pool avg k2
+  }
+  repeat 16 { dense }
+  bn -> relu -> pool avg global -> flatten -> fc 1000
+}
+"""
+
+
+def test_a_program_reads_as_one_would_write_it() -> None:
+    assert raised("DenseNet121").text == DENSENET
+
+
+@seed(1)
+@settings(max_examples=100, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=HealthCheck)
+@given(nets())
+def test_random_nets_come_back(net: RandomNet) -> None:
+    """The check is inside: a program that does not mean its graph is not returned."""
+    stranger = scrambled(read(net), len(net.text))
+    program = raise_graph(stranger, "Net")
+    assert correspondence(meaning(program.text)[0], stranger) is not None
+
+
+def test_a_long_net_takes_seconds() -> None:
+    """Five thousand layers without a structure: nothing in it is quadratic, and nothing recurses along a chain."""
+    builder = GraphBuilder("long")
+    value = builder.input("x", TensorType((8, 9, 9)))
+    random = Random(1)
+    for number in range(5_000):
+        op = random.choice([Conv(8, (random.randrange(1, 9),), same=True), Relu(), BatchNorm()])
+        (value,) = builder.node(op, (value,), name=f"n{number}")
+    start = process_time()
+    raise_graph(builder.result("y", value).finish(), "Long")
+    assert process_time() - start < 30
