@@ -1,0 +1,391 @@
+"""Activations, arithmetic, comparisons: functions of elements at equal places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import isinf
+
+import numpy as np
+
+from netdsl.onnx.read_align import join
+from netdsl.onnx.read_call import Call, Operand, as_view, unary
+from netdsl.onnx.read_net import Net
+from netdsl.onnx.read_values import BATCH, Known, Unreadable, View
+from netdsl.ops import activation as act
+from netdsl.ops import elementwise as arithmetic
+from netdsl.ops.base import Op
+
+SIXTH = 1 / 6
+SELU = (1.67326319217681884765625, 1.05070102214813232421875)
+
+
+def function(op: Op) -> Callable[[Call], View]:
+    """A reader of an operator that has a word of its own in the language."""
+    return lambda call: unary(call, op)
+
+
+def applied(name: str) -> Callable[[Call], View]:
+    """A reader of an elementary function."""
+    return lambda call: unary(call, arithmetic.Apply(name))
+
+
+def scaled(net: Net, view: View, factor: float) -> View:
+    """`factor * x`."""
+    return view if factor == 1 else replace(view, value=net.one(arithmetic.Scale(factor), view.value))
+
+
+def shifted(net: Net, view: View, amount: float) -> View:
+    """`x + amount`."""
+    return view if amount == 0 else replace(view, value=net.one(arithmetic.Shift(amount), view.value))
+
+
+def mapped(net: Net, view: View, *ops: Op) -> View:
+    """Functions of single elements, one after the other."""
+    for op in ops:
+        view = replace(view, value=net.one(op, view.value))
+    return view
+
+
+def scalar(operand: Operand) -> float | None:
+    """The number that a constant of one element is."""
+    if isinstance(operand, Known) and operand.other is None and operand.array.size == 1:
+        return round_trip(operand.array)
+    return None
+
+
+def round_trip(array: np.ndarray) -> float:  # type: ignore[type-arg]
+    """The shortest decimal that gives the same element: 0.1 and not 0.10000000149."""
+    number = array.reshape(-1)[0]
+    return float(str(number)) if array.dtype.kind == "f" else float(number)
+
+
+def _shaped_by(call: Call) -> bool:
+    """Whether constants of one element leave the shape of the tensors as it is."""
+    ranks = [operand.rank for operand in call.operands if isinstance(operand, View)]
+    return all(operand.array.ndim <= max(ranks) for operand in call.operands if isinstance(operand, Known))
+
+
+def _pair(call: Call) -> tuple[Operand, Operand, float | None, float | None]:
+    if "axis" in call.attributes or "broadcast" in call.attributes:
+        raise Unreadable("it spreads its operands as ONNX did before version 7")
+    a, b = call.operand(0), call.operand(1)
+    plain = _shaped_by(call)
+    return a, b, scalar(a) if plain else None, scalar(b) if plain else None
+
+
+def add(call: Call) -> View:
+    """Sums; of a constant of one element, a shift."""
+    a, b, first, second = _pair(call)
+    if isinstance(a, View) and second is not None:
+        return shifted(call.net, a, second)
+    if isinstance(b, View) and first is not None:
+        return shifted(call.net, b, first)
+    return join(call.net, arithmetic.Add(), (a, b))
+
+
+def sub(call: Call) -> View:
+    """Differences."""
+    a, b, first, second = _pair(call)
+    if isinstance(a, View) and second is not None:
+        return shifted(call.net, a, -second)
+    if isinstance(b, View) and first is not None:
+        return shifted(call.net, scaled(call.net, b, -1.0), first)
+    return join(call.net, arithmetic.Sub(), (a, b))
+
+
+def mul(call: Call) -> View:
+    """Products; with a constant of one element, a scale."""
+    a, b, first, second = _pair(call)
+    if isinstance(a, View) and second is not None:
+        return scaled(call.net, a, second)
+    if isinstance(b, View) and first is not None:
+        return scaled(call.net, b, first)
+    return join(call.net, arithmetic.Mul(), (a, b))
+
+
+def div(call: Call) -> View:
+    """Quotients; of whole numbers, cut towards zero."""
+    a, b, first, second = _pair(call)
+    if isinstance(a, View) and second is not None and second != 0:
+        result = scaled(call.net, a, 1 / second)
+    elif isinstance(b, View) and first is not None:
+        result = scaled(call.net, mapped(call.net, b, arithmetic.Apply("reciprocal")), first)
+    else:
+        result = join(call.net, arithmetic.Div(), (a, b))
+    return mapped(call.net, result, arithmetic.Apply("trunc")) if result.whole else result
+
+
+def power(call: Call) -> View:
+    """Powers; small whole exponents are products."""
+    a, b, _, exponent = _pair(call)
+    if isinstance(a, View):
+        if exponent == 1:
+            return a
+        if exponent in (2, 3):
+            return join(call.net, arithmetic.Mul(), (a,) * int(exponent))
+        if exponent == 0.5:
+            return mapped(call.net, a, act.Sqrt())
+        if exponent == -1:
+            return mapped(call.net, a, arithmetic.Apply("reciprocal"))
+    whole = isinstance(a, View) and a.whole
+    return join(call.net, arithmetic.Power(), (a, b), whole)
+
+
+def chained(op: Op) -> Callable[[Call], View]:
+    """A reader of an operator that takes any number of operands."""
+
+    def read(call: Call) -> View:
+        operands = [operand for operand in call.operands if operand is not None]
+        if len(operands) == 1:
+            return as_view(call.net, operands[0])
+        zero = [operand for operand in operands if scalar(operand) == 0 and _shaped_by(call)]
+        if isinstance(op, arithmetic.Maximum) and len(operands) == 2 and zero:
+            other = next(operand for operand in operands if operand is not zero[0])
+            return mapped(call.net, as_view(call.net, other), act.Relu())
+        return join(call.net, op, operands)
+
+    return read
+
+
+def mean(call: Call) -> View:
+    """The mean of operands at equal places."""
+    operands = [operand for operand in call.operands if operand is not None]
+    total = chained(arithmetic.Add())(call)
+    return scaled(call.net, total, 1 / len(operands))
+
+
+def clip(call: Call) -> View:
+    """Between two bounds, either of which may be left out or computed."""
+    view = call.view(0)
+    bounds: list[Operand | None] = []
+    for index, name in ((1, "min"), (2, "max")):
+        given = call.operand(index) if call.has(index) else None
+        if given is None and name in call.attributes:
+            given = Known(np.float32(call.float(name, 0.0)).reshape(1))
+        bounds.append(given)
+    numbers = [scalar(bound) if bound is not None else sign * np.inf for bound, sign in zip(bounds, (-1, 1), strict=True)]
+    low, high = numbers
+    if low is None or high is None:
+        for bound, op in zip(bounds, (arithmetic.Maximum(), arithmetic.Minimum()), strict=True):
+            view = join(call.net, op, (view, bound)) if bound is not None else view
+        return view
+    return bounded(call.net, view, float(low), float(high))
+
+
+def bounded(net: Net, view: View, low: float, high: float) -> View:
+    """`min(max(x, low), high)`; infinite bounds are none."""
+    largest = float(np.finfo(np.float32).max)
+    low, high = (-np.inf if low <= -largest else low), (np.inf if high >= largest else high)
+    if low == 0 and isinf(high):
+        return mapped(net, view, act.Relu())
+    if (low, high) == (0, 6):
+        return mapped(net, view, act.Relu6())
+    if not isinf(low) and not isinf(high) and low <= high:
+        return mapped(net, view, act.Clamp(low, high))
+    for number, op in ((low, arithmetic.Maximum()), (high, arithmetic.Minimum())):
+        if not isinf(number):
+            view = join(net, op, (view, constant(number)), view.whole)
+    return view
+
+
+def constant(number: float) -> Known:
+    """A number as a weight of one element, the same wherever it is used."""
+    return Known(np.array([number], np.float32), None, f"constant_{number:.7g}".replace("-", "minus_"))
+
+
+def leaky_relu(call: Call) -> View:
+    """With its slope below zero."""
+    return unary(call, act.LeakyRelu(short(call.float("alpha", 0.01))))
+
+
+def elu(call: Call) -> View:
+    """With its limit below zero."""
+    return unary(call, act.Elu(short(call.float("alpha", 1.0))))
+
+
+def selu(call: Call) -> View:
+    """gamma * elu(x, alpha), by its own word where the constants are the paper's."""
+    alpha, gamma = call.float("alpha", SELU[0]), call.float("gamma", SELU[1])
+    if abs(alpha - SELU[0]) < 1e-6 and abs(gamma - SELU[1]) < 1e-6:
+        return unary(call, act.Selu())
+    return mapped(call.net, call.view(0), act.Elu(short(alpha)), arithmetic.Scale(short(gamma)))
+
+
+def celu(call: Call) -> View:
+    """alpha * elu(x / alpha)."""
+    alpha = short(call.float("alpha", 1.0))
+    view = scaled(call.net, call.view(0), 1 / alpha)
+    return scaled(call.net, mapped(call.net, view, act.Elu()), alpha)
+
+
+def gelu(call: Call) -> View:
+    """Exact, or by tanh."""
+    return unary(call, act.Gelu(tanh=call.text("approximate", "none") == "tanh"))
+
+
+def hard_sigmoid(call: Call) -> View:
+    """clamp(alpha x + beta, 0, 1)."""
+    alpha, beta = short(call.float("alpha", 0.2)), short(call.float("beta", 0.5))
+    if abs(alpha - SIXTH) < 1e-6 and beta == 0.5:
+        return unary(call, act.HardSigmoid())
+    view = shifted(call.net, scaled(call.net, call.view(0), alpha), beta)
+    return mapped(call.net, view, act.Clamp(0.0, 1.0))
+
+
+def swish(call: Call) -> View:
+    """x * sigmoid(alpha x)."""
+    alpha = short(call.float("alpha", 1.0))
+    if alpha == 1:
+        return unary(call, act.Silu())
+    view = call.view(0)
+    return join(call.net, arithmetic.Mul(), (view, mapped(call.net, scaled(call.net, view, alpha), act.Sigmoid())))
+
+
+def mish(call: Call) -> View:
+    """x * tanh(softplus(x))."""
+    view = call.view(0)
+    return join(call.net, arithmetic.Mul(), (view, mapped(call.net, view, act.Softplus(), act.Tanh())))
+
+
+def softsign(call: Call) -> View:
+    """x / (1 + |x|)."""
+    view = call.view(0)
+    return join(call.net, arithmetic.Div(), (view, shifted(call.net, mapped(call.net, view, act.Abs()), 1.0)))
+
+
+def thresholded_relu(call: Call) -> View:
+    """x where it is above alpha, else 0."""
+    view = call.view(0)
+    above = join(call.net, arithmetic.Compare("greater"), (view, constant(call.float("alpha", 1.0))))
+    return join(call.net, arithmetic.Select(), (above, view, constant(0.0)), False)
+
+
+def shrink(call: Call) -> View:
+    """x + bias below -lambd, x - bias above lambd, 0 between them."""
+    view = call.view(0)
+    lambd, bias = short(call.float("lambd", 0.5)), short(call.float("bias", 0.0))
+    above = join(call.net, arithmetic.Compare("greater"), (view, constant(lambd)))
+    below = join(call.net, arithmetic.Compare("less"), (view, constant(-lambd)))
+    high = join(call.net, arithmetic.Select(), (above, shifted(call.net, view, -bias), constant(0.0)), False)
+    return join(call.net, arithmetic.Select(), (below, shifted(call.net, view, bias), high), False)
+
+
+def prelu(call: Call) -> View:
+    """By its own word where the slope is one a channel, else relu(x) + slope * min(x, 0)."""
+    view, slope = call.view(0), call.operand(1)
+    if isinstance(slope, Known) and view.batch_axis == 0 and view.axes[0] == (BATCH,) and view.rank > 1:
+        extents = (1,) * (view.rank - slope.array.ndim) + slope.array.shape
+        channels = view.per_sample(1)
+        if slope.array.size == 1 or extents == (1, channels, *(1,) * (view.rank - 2)):
+            weight = replace(slope, array=slope.array.reshape(-1))
+            value = call.net.batch_first(view)
+            op = act.PRelu(single=slope.array.size == 1 and channels > 1)
+            return call.net.back(call.net.one(op, value, weights=(weight,)), view)
+    positive = mapped(call.net, view, act.Relu())
+    negative = join(call.net, arithmetic.Mul(), (join(call.net, arithmetic.Minimum(), (view, constant(0.0))), slope))
+    return join(call.net, arithmetic.Add(), (positive, negative))
+
+
+def compared(how: str, swapped: bool = False) -> Callable[[Call], View]:
+    """A reader of a comparison: 1 where it holds, else 0."""
+
+    def read(call: Call) -> View:
+        a, b = call.operand(0), call.operand(1)
+        return join(call.net, arithmetic.Compare(how), (b, a) if swapped else (a, b), True)
+
+    return read
+
+
+def logic(op: Op) -> Callable[[Call], View]:
+    """A reader of a function of truth values, which are 0 and 1."""
+    return lambda call: join(call.net, op, (call.operand(0), call.operand(1)), True)
+
+
+def negation(call: Call) -> View:
+    """1 - x."""
+    return shifted(call.net, scaled(call.net, call.view(0), -1.0), 1.0)
+
+
+def where(call: Call) -> View:
+    """The second operand where the first holds, else the third."""
+    operands = [call.operand(index) for index in range(3)]
+    whole = all(
+        operand.whole if isinstance(operand, View) else operand.array.dtype.kind in "iub" for operand in operands[1:]
+    )
+    return join(call.net, arithmetic.Select(), operands, whole)
+
+
+def cast(call: Call) -> View:
+    """Real numbers to whole ones lose what follows the point; whole numbers and truth values are real ones already."""
+    view = call.view(0)
+    if call.op == "CastLike":
+        like = call.operand(1)
+        kind = "i" if (like.whole if isinstance(like, View) else like.array.dtype.kind in "iub") else "f"
+    else:
+        kind = {9: "b", **dict.fromkeys((1, 10, 11, 16), "f")}.get(call.int("to", 1), "i")
+    if kind == "f":
+        return replace(view, whole=False)
+    if kind == "b":
+        different = join(call.net, arithmetic.Compare("equal"), (view, constant(0.0)), True)
+        return shifted(call.net, scaled(call.net, different, -1.0), 1.0)
+    return view if view.whole else replace(mapped(call.net, view, arithmetic.Apply("trunc")), whole=True)
+
+
+def short(number: float) -> float:
+    """A float32 attribute by its shortest decimal."""
+    return float(str(np.float32(number)))
+
+
+READERS: dict[str, Callable[[Call], View]] = {
+    "Relu": function(act.Relu()),
+    "Sigmoid": function(act.Sigmoid()),
+    "Tanh": function(act.Tanh()),
+    "Softplus": function(act.Softplus()),
+    "HardSwish": function(act.HardSwish()),
+    "Abs": function(act.Abs()),
+    "Exp": function(act.Exp()),
+    "Log": function(act.Log()),
+    "Sqrt": function(act.Sqrt()),
+    "Neg": function(arithmetic.Scale(-1.0)),
+    **{
+        name.capitalize(): applied(name)
+        for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+    },
+    **{name.capitalize(): applied(name) for name in ("erf", "floor", "ceil", "round", "sign", "reciprocal")},
+    "LeakyRelu": leaky_relu,
+    "PRelu": prelu,
+    "Elu": elu,
+    "Selu": selu,
+    "Celu": celu,
+    "Gelu": gelu,
+    "HardSigmoid": hard_sigmoid,
+    "Swish": swish,
+    "Mish": mish,
+    "Softsign": softsign,
+    "ThresholdedRelu": thresholded_relu,
+    "Shrink": shrink,
+    "Clip": clip,
+    "Add": add,
+    "Sub": sub,
+    "Mul": mul,
+    "Div": div,
+    "Pow": power,
+    "Sum": chained(arithmetic.Add()),
+    "Max": chained(arithmetic.Maximum()),
+    "Min": chained(arithmetic.Minimum()),
+    "Mean": mean,
+    "Less": compared("less"),
+    "LessOrEqual": compared("atmost"),
+    "Greater": compared("greater"),
+    "GreaterOrEqual": compared("atleast"),
+    "Equal": compared("equal"),
+    "And": logic(arithmetic.Mul()),
+    "Or": logic(arithmetic.Maximum()),
+    "Xor": logic(arithmetic.Compare("unequal")),
+    "Not": negation,
+    "Where": where,
+    "Cast": cast,
+    "CastLike": cast,
+}
+
