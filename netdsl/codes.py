@@ -82,6 +82,13 @@ MISSING_EXTRA = Code("E0702")
 UNSUPPORTED_DTYPE = Code("E0703")
 UNSUPPORTED_OPERATOR = Code("E0704")
 
+# E08: models of other formats.
+BAD_MODEL = Code("E0801")
+NOT_EXPRESSIBLE = Code("E0802")
+MODEL_SHAPES = Code("E0803")
+EXTERNAL_DATA = Code("E0804")
+OPEN_SHAPE = Code("E0805")
+
 # E09: stated limits.
 FILE_TOO_LARGE = Code("E0901")
 NAME_TOO_LONG = Code("E0902")

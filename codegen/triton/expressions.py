@@ -8,6 +8,7 @@ from netdsl.codegen.render import literal
 from netdsl.codegen.triton.index import atom
 from netdsl.ops import activation as act
 from netdsl.ops import elementwise as join
+from netdsl.ops import function as fn
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import BatchNorm, BatchNormScale
@@ -28,7 +29,7 @@ def helpers(text: str) -> tuple[str, ...]:
     return tuple(name for name in HELPERS if f"{name}(" in text)
 
 
-HELPERS = ("maximum", "minimum", "clamp", "expm1", "log1p", "tanh", "nearest")
+HELPERS = ("maximum", "minimum", "clamp", "expm1", "log1p", "tanh", "nearest", "atan", "rounded", "power", "multiply")
 """Functions that Triton lacks, or whose own forms lose NaN or small arguments."""
 
 
@@ -112,6 +113,24 @@ def _shift(op: join.Shift, x: Arguments) -> str:
     return f"{x[0]} + {_number(op.amount)}"
 
 
+FUNCTIONS = {
+    "sin": "tl.sin({0})",
+    "cos": "tl.cos({0})",
+    "atan": "atan({0})",
+    "erf": "tl.erf({0})",
+    "floor": "tl.floor({0})",
+    "ceil": "tl.ceil({0})",
+    "round": "rounded({0})",
+    "trunc": "tl.where({0} < 0.0, tl.ceil({0}), tl.floor({0}))",
+    "sign": "tl.where({0} > 0.0, 1.0, tl.where({0} < 0.0, -1.0, {0}))",
+}
+RELATIONS = {"equal": "==", "unequal": "!=", "less": "<", "atmost": "<=", "greater": ">", "atleast": ">="}
+
+
+def _compare(op: fn.Compare, x: Arguments) -> str:
+    return f"tl.where({x[0]} {RELATIONS[op.relation]} {x[1]}, 1.0, 0.0)"
+
+
 def _same(op: Op, x: Arguments) -> str:
     return x[0]
 
@@ -143,6 +162,10 @@ EXPRESSIONS: dict[type[Op], Callable[..., str]] = {
     join.Minimum: _nest("minimum"),
     join.Scale: _scale,
     join.Shift: _shift,
+    fn.Apply: lambda op, x: FUNCTIONS[op.function].format(x[0]),
+    fn.Power: lambda op, x: f"power({x[0]}, {x[1]})",
+    fn.Compare: _compare,
+    fn.Select: lambda op, x: f"tl.where({x[0]} != 0.0, {x[1]}, {x[2]})",
     BatchNorm: _batch_norm,
     BatchNormScale: lambda op, x: f"{x[0]} / tl.sqrt_rn({x[1]} + {_number(op.eps)})",
     Dropout: _same,

@@ -61,11 +61,10 @@ def join(net: Net, op: Op, operands: Sequence[Operand], whole: bool | None = Non
     first = views[0]
     kept = all(view.whole for view in views) if whole is None else whole
     if all((view.atoms, view.axes, view.value.type.shape) == _form(first) for view in views):
-        arrays = [_as_seen(operand, first) for operand in operands]
-        if all(array is not None or isinstance(operand, View) for array, operand in zip(arrays, operands, strict=True)):
+        seen = [operand if isinstance(operand, View) else _as_seen(operand, first) for operand in operands]
+        if None not in seen:
             values = [
-                operand.value if isinstance(operand, View) else net.parameter(replace(operand, array=array))
-                for operand, array in zip(operands, arrays, strict=True)
+                item.value if isinstance(item, View) else net.parameter(item) for item in seen if item is not None
             ]
             result = net.one(op, *values)
             if result.type.shape == first.value.type.shape:
@@ -78,13 +77,11 @@ def _form(view: View) -> tuple[Extents, Axes, Extents]:
     return view.atoms, view.axes, view.value.type.shape
 
 
-def _as_seen(operand: Operand, view: View) -> Array | None:
+def _as_seen(operand: Known, view: View) -> Known | None:
     """Known numbers in the order of a view's own tensor, ready to be spread over it; None where that cannot be."""
-    if isinstance(operand, View):
-        return None
     array = operand.fixed("a constant")
     if array.size == 1:
-        return array.reshape(1)
+        return replace(operand, array=array.reshape(1))
     if array.ndim > view.rank:
         return None
     extents = (1,) * (view.rank - array.ndim) + array.shape
@@ -100,7 +97,8 @@ def _as_seen(operand: Operand, view: View) -> Array | None:
     shape += [1] * len(lacking)
     order += lacking
     seen = array.reshape(shape).transpose(np.argsort(order))
-    return _merged(seen, view)
+    merged = _merged(seen, view)
+    return None if merged is None else replace(operand, array=merged)
 
 
 def _merged(array: Array, view: View) -> Array | None:
@@ -135,7 +133,7 @@ def _batch_place(views: Sequence[View]) -> int | None:
 
 
 def _parts(views: Sequence[View], place: int) -> list[int] | None:
-    """What the axis of the batch is made of, where it holds more: extents, and BATCH; None where it is the batch alone."""
+    """What the axis of the batch is made of, where it holds more than that: extents, and BATCH."""
     found: list[list[int]] = []
     for view in views:
         parts = [atom if atom == BATCH else view.atoms[atom] for atom in view.axes[place]]
@@ -162,9 +160,7 @@ def _value(net: Net, view: View, batch: int | None) -> Value:
     return net.arrange(view, [axis for index, axis in enumerate(view.axes) if index != batch])
 
 
-def _constant(
-    net: Net, known: Known, rank: int, start: int, parts: Sequence[int] | None, batch: int | None
-) -> Value:
+def _constant(net: Net, known: Known, rank: int, start: int, parts: Sequence[int] | None, batch: int | None) -> Value:
     array = known.fixed("a constant")
     if not array.size:
         raise Unreadable("a constant without elements cannot be written")
@@ -226,3 +222,39 @@ def times_matrix(net: Net, view: View, axis: int, matrix: Known) -> View:
     out = net.one(Fc(matrix.array.shape[0], bias=False), value, weights=(matrix,))
     result = plain_view(out, batch, view.whole)
     return together(result.transposed([order.index(i) for i in range(parted.rank)]), frame)
+
+
+def over_batch(net: Net, known: Known) -> Operand:
+    """Numbers that are the same for every sample of the batch are a weight; others stay as they are."""
+    if known.other is None or known.array.ndim != known.other.ndim or known.array.dtype.kind != "f":
+        return known
+    pairs = list(zip(known.array.shape, known.other.shape, strict=True))
+    if [pair for pair in pairs if pair[0] != pair[1]] != [net.batches]:
+        return known
+    place = pairs.index((net.batches[0], net.batches[-1]))
+    first = known.array.take([0], place)
+    if not np.array_equal(known.array, np.broadcast_to(first, known.array.shape)):
+        return known
+    value = net.parameter(Known(first.squeeze(place), None, known.name))
+    return plain_view(value, place)
+
+
+def regrouped(net: Net, view: View, targets: Sequence[Extents]) -> View:
+    """A view under other extents, one shape for each batch; a tensor is moved only where extents have no common cut."""
+    try:
+        return view.reshaped(targets, net.batches)
+    except Unreadable:
+        leads = view.batch_axis is None or view.axes[0][:1] == (BATCH,)
+        sizes = [(prod(t), prod(view.shape(b))) for t, b in zip(targets, net.batches, strict=True)]
+        if not leads or not targets[0] or any(new != old for new, old in sizes):
+            raise
+        first = [1] * len(net.batches) if view.batch_axis is None else list(net.batches)
+        firsts = {target[0] // batch for target, batch in zip(targets, first, strict=True)}
+        rests = {tuple(target[1:]) for target in targets}
+        if len(firsts) > 1 or len(rests) > 1 or any(t[0] % b for t, b in zip(targets, first, strict=True)):
+            raise
+        shape = (*firsts, *rests.pop())
+        value = net.reshaped(net.arrange(view, [tuple(a for a in axis if a != BATCH) for axis in view.axes]), shape)
+        result = plain_view(value, None, view.whole)
+        head = (BATCH, 0) if view.batch_axis is not None else (0,)
+        return replace(result, axes=(head, *result.axes[1:]))

@@ -60,11 +60,11 @@ class Call:
             return np.asarray(default)
         return self.known(index).fixed(f"its input `{shown(self.names[index])}`")
 
-    def int(self, name: str, default: int) -> int:
+    def whole(self, name: str, default: int) -> int:
         """A whole number among the attributes."""
         return int(self._attribute(name, int, default))
 
-    def float(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> float:
         """A real number among the attributes."""
         return float(self._attribute(name, float, default))
 
@@ -77,7 +77,7 @@ class Call:
         return tuple(self._attribute(name, tuple, default))
 
     def axes(self, index: int, rank: int) -> Extents | None:
-        """Axes, counted from the front, from an operand or, as in older models, from the attribute; None if not given."""
+        """Axes from an operand or, as in older models, an attribute, counted from the front; None where neither is."""
         if self.has(index):
             axes = tuple(int(axis) for axis in self.fixed(index).reshape(-1))
         elif "axes" in self.attributes:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import isinf
+from math import isinf, pi
 
 import numpy as np
 
 from netdsl.onnx.read_align import join
 from netdsl.onnx.read_call import Call, Operand, as_view, unary
 from netdsl.onnx.read_net import Net
-from netdsl.onnx.read_values import BATCH, Known, Unreadable, View
+from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View
 from netdsl.ops import activation as act
 from netdsl.ops import elementwise as arithmetic
+from netdsl.ops import function as fn
 from netdsl.ops.base import Op
 
 SIXTH = 1 / 6
@@ -27,7 +28,7 @@ def function(op: Op) -> Callable[[Call], View]:
 
 def applied(name: str) -> Callable[[Call], View]:
     """A reader of an elementary function."""
-    return lambda call: unary(call, arithmetic.Apply(name))
+    return lambda call: unary(call, fn.Apply(name))
 
 
 def scaled(net: Net, view: View, factor: float) -> View:
@@ -54,7 +55,7 @@ def scalar(operand: Operand) -> float | None:
     return None
 
 
-def round_trip(array: np.ndarray) -> float:  # type: ignore[type-arg]
+def round_trip(array: Array) -> float:
     """The shortest decimal that gives the same element: 0.1 and not 0.10000000149."""
     number = array.reshape(-1)[0]
     return float(str(number)) if array.dtype.kind == "f" else float(number)
@@ -110,10 +111,10 @@ def div(call: Call) -> View:
     if isinstance(a, View) and second is not None and second != 0:
         result = scaled(call.net, a, 1 / second)
     elif isinstance(b, View) and first is not None:
-        result = scaled(call.net, mapped(call.net, b, arithmetic.Apply("reciprocal")), first)
+        result = scaled(call.net, reciprocal(call.net, b), first)
     else:
         result = join(call.net, arithmetic.Div(), (a, b))
-    return mapped(call.net, result, arithmetic.Apply("trunc")) if result.whole else result
+    return mapped(call.net, result, fn.Apply("trunc")) if result.whole else result
 
 
 def power(call: Call) -> View:
@@ -127,9 +128,9 @@ def power(call: Call) -> View:
         if exponent == 0.5:
             return mapped(call.net, a, act.Sqrt())
         if exponent == -1:
-            return mapped(call.net, a, arithmetic.Apply("reciprocal"))
+            return reciprocal(call.net, a)
     whole = isinstance(a, View) and a.whole
-    return join(call.net, arithmetic.Power(), (a, b), whole)
+    return join(call.net, fn.Power(), (a, b), whole)
 
 
 def chained(op: Op) -> Callable[[Call], View]:
@@ -162,10 +163,9 @@ def clip(call: Call) -> View:
     for index, name in ((1, "min"), (2, "max")):
         given = call.operand(index) if call.has(index) else None
         if given is None and name in call.attributes:
-            given = Known(np.float32(call.float(name, 0.0)).reshape(1))
+            given = Known(np.float32(call.number(name, 0.0)).reshape(1))
         bounds.append(given)
-    numbers = [scalar(bound) if bound is not None else sign * np.inf for bound, sign in zip(bounds, (-1, 1), strict=True)]
-    low, high = numbers
+    low, high = (scalar(b) if b is not None else none for b, none in zip(bounds, (-np.inf, np.inf), strict=True))
     if low is None or high is None:
         for bound, op in zip(bounds, (arithmetic.Maximum(), arithmetic.Minimum()), strict=True):
             view = join(call.net, op, (view, bound)) if bound is not None else view
@@ -196,17 +196,17 @@ def constant(number: float) -> Known:
 
 def leaky_relu(call: Call) -> View:
     """With its slope below zero."""
-    return unary(call, act.LeakyRelu(short(call.float("alpha", 0.01))))
+    return unary(call, act.LeakyRelu(short(call.number("alpha", 0.01))))
 
 
 def elu(call: Call) -> View:
     """With its limit below zero."""
-    return unary(call, act.Elu(short(call.float("alpha", 1.0))))
+    return unary(call, act.Elu(short(call.number("alpha", 1.0))))
 
 
 def selu(call: Call) -> View:
     """gamma * elu(x, alpha), by its own word where the constants are the paper's."""
-    alpha, gamma = call.float("alpha", SELU[0]), call.float("gamma", SELU[1])
+    alpha, gamma = call.number("alpha", SELU[0]), call.number("gamma", SELU[1])
     if abs(alpha - SELU[0]) < 1e-6 and abs(gamma - SELU[1]) < 1e-6:
         return unary(call, act.Selu())
     return mapped(call.net, call.view(0), act.Elu(short(alpha)), arithmetic.Scale(short(gamma)))
@@ -214,7 +214,7 @@ def selu(call: Call) -> View:
 
 def celu(call: Call) -> View:
     """alpha * elu(x / alpha)."""
-    alpha = short(call.float("alpha", 1.0))
+    alpha = short(call.number("alpha", 1.0))
     view = scaled(call.net, call.view(0), 1 / alpha)
     return scaled(call.net, mapped(call.net, view, act.Elu()), alpha)
 
@@ -226,7 +226,7 @@ def gelu(call: Call) -> View:
 
 def hard_sigmoid(call: Call) -> View:
     """clamp(alpha x + beta, 0, 1)."""
-    alpha, beta = short(call.float("alpha", 0.2)), short(call.float("beta", 0.5))
+    alpha, beta = short(call.number("alpha", 0.2)), short(call.number("beta", 0.5))
     if abs(alpha - SIXTH) < 1e-6 and beta == 0.5:
         return unary(call, act.HardSigmoid())
     view = shifted(call.net, scaled(call.net, call.view(0), alpha), beta)
@@ -235,7 +235,7 @@ def hard_sigmoid(call: Call) -> View:
 
 def swish(call: Call) -> View:
     """x * sigmoid(alpha x)."""
-    alpha = short(call.float("alpha", 1.0))
+    alpha = short(call.number("alpha", 1.0))
     if alpha == 1:
         return unary(call, act.Silu())
     view = call.view(0)
@@ -257,18 +257,18 @@ def softsign(call: Call) -> View:
 def thresholded_relu(call: Call) -> View:
     """x where it is above alpha, else 0."""
     view = call.view(0)
-    above = join(call.net, arithmetic.Compare("greater"), (view, constant(call.float("alpha", 1.0))))
-    return join(call.net, arithmetic.Select(), (above, view, constant(0.0)), False)
+    above = join(call.net, fn.Compare("greater"), (view, constant(call.number("alpha", 1.0))))
+    return join(call.net, fn.Select(), (above, view, constant(0.0)), False)
 
 
 def shrink(call: Call) -> View:
     """x + bias below -lambd, x - bias above lambd, 0 between them."""
     view = call.view(0)
-    lambd, bias = short(call.float("lambd", 0.5)), short(call.float("bias", 0.0))
-    above = join(call.net, arithmetic.Compare("greater"), (view, constant(lambd)))
-    below = join(call.net, arithmetic.Compare("less"), (view, constant(-lambd)))
-    high = join(call.net, arithmetic.Select(), (above, shifted(call.net, view, -bias), constant(0.0)), False)
-    return join(call.net, arithmetic.Select(), (below, shifted(call.net, view, bias), high), False)
+    lambd, bias = short(call.number("lambd", 0.5)), short(call.number("bias", 0.0))
+    above = join(call.net, fn.Compare("greater"), (view, constant(lambd)))
+    below = join(call.net, fn.Compare("less"), (view, constant(-lambd)))
+    high = join(call.net, fn.Select(), (above, shifted(call.net, view, -bias), constant(0.0)), False)
+    return join(call.net, fn.Select(), (below, shifted(call.net, view, bias), high), False)
 
 
 def prelu(call: Call) -> View:
@@ -292,7 +292,7 @@ def compared(how: str, swapped: bool = False) -> Callable[[Call], View]:
 
     def read(call: Call) -> View:
         a, b = call.operand(0), call.operand(1)
-        return join(call.net, arithmetic.Compare(how), (b, a) if swapped else (a, b), True)
+        return join(call.net, fn.Compare(how), (b, a) if swapped else (a, b), True)
 
     return read
 
@@ -313,7 +313,7 @@ def where(call: Call) -> View:
     whole = all(
         operand.whole if isinstance(operand, View) else operand.array.dtype.kind in "iub" for operand in operands[1:]
     )
-    return join(call.net, arithmetic.Select(), operands, whole)
+    return join(call.net, fn.Select(), operands, whole)
 
 
 def cast(call: Call) -> View:
@@ -323,13 +323,80 @@ def cast(call: Call) -> View:
         like = call.operand(1)
         kind = "i" if (like.whole if isinstance(like, View) else like.array.dtype.kind in "iub") else "f"
     else:
-        kind = {9: "b", **dict.fromkeys((1, 10, 11, 16), "f")}.get(call.int("to", 1), "i")
+        kind = {9: "b", **dict.fromkeys((1, 10, 11, 16), "f")}.get(call.whole("to", 1), "i")
     if kind == "f":
         return replace(view, whole=False)
     if kind == "b":
-        different = join(call.net, arithmetic.Compare("equal"), (view, constant(0.0)), True)
+        different = join(call.net, fn.Compare("equal"), (view, constant(0.0)), True)
         return shifted(call.net, scaled(call.net, different, -1.0), 1.0)
-    return view if view.whole else replace(mapped(call.net, view, arithmetic.Apply("trunc")), whole=True)
+    return view if view.whole else replace(mapped(call.net, view, fn.Apply("trunc")), whole=True)
+
+
+def reciprocal(net: Net, view: View) -> View:
+    """1 / x."""
+    return join(net, arithmetic.Div(), (constant(1.0), view), False)
+
+
+def _tan(net: Net, x: View) -> View:
+    return join(net, arithmetic.Div(), (mapped(net, x, fn.Apply("sin")), mapped(net, x, fn.Apply("cos"))))
+
+
+def _asin(net: Net, x: View) -> View:
+    """atan(x / sqrt(1 - x^2))."""
+    rest = mapped(net, join(net, arithmetic.Mul(), (x, x)), arithmetic.Scale(-1.0), arithmetic.Shift(1.0), act.Sqrt())
+    return mapped(net, join(net, arithmetic.Div(), (x, rest)), fn.Apply("atan"))
+
+
+def _acos(net: Net, x: View) -> View:
+    """pi / 2 - asin(x)."""
+    return mapped(net, _asin(net, x), arithmetic.Scale(-1.0), arithmetic.Shift(pi / 2))
+
+
+def _exponentials(sign: float) -> Callable[[Net, View], View]:
+    """(exp(x) + sign * exp(-x)) / 2."""
+
+    def read(net: Net, x: View) -> View:
+        up, down = mapped(net, x, act.Exp()), mapped(net, x, arithmetic.Scale(-1.0), act.Exp())
+        op = arithmetic.Add() if sign > 0 else arithmetic.Sub()
+        return mapped(net, join(net, op, (up, down)), arithmetic.Scale(0.5))
+
+    return read
+
+
+def _logarithm(under: float) -> Callable[[Net, View], View]:
+    """sign(x) log(|x| + sqrt(x^2 + under))."""
+
+    def read(net: Net, x: View) -> View:
+        size = mapped(net, x, act.Abs()) if under > 0 else x
+        root = mapped(net, join(net, arithmetic.Mul(), (x, x)), arithmetic.Shift(under), act.Sqrt())
+        found = mapped(net, join(net, arithmetic.Add(), (size, root)), act.Log())
+        return join(net, arithmetic.Mul(), (mapped(net, x, fn.Apply("sign")), found)) if under > 0 else found
+
+    return read
+
+
+def _atanh(net: Net, x: View) -> View:
+    """log((1 + x) / (1 - x)) / 2."""
+    above = mapped(net, x, arithmetic.Shift(1.0))
+    below = mapped(net, x, arithmetic.Scale(-1.0), arithmetic.Shift(1.0))
+    return mapped(net, join(net, arithmetic.Div(), (above, below)), act.Log(), arithmetic.Scale(0.5))
+
+
+def composed(build: Callable[[Net, View], View]) -> Callable[[Call], View]:
+    """A reader of a function that others make up."""
+    return lambda call: build(call.net, call.view(0))
+
+
+TRIGONOMETRIC: dict[str, Callable[[Call], View]] = {
+    "Tan": composed(_tan),
+    "Asin": composed(_asin),
+    "Acos": composed(_acos),
+    "Sinh": composed(_exponentials(-1)),
+    "Cosh": composed(_exponentials(1)),
+    "Asinh": composed(_logarithm(1.0)),
+    "Acosh": composed(_logarithm(-1.0)),
+    "Atanh": composed(_atanh),
+}
 
 
 def short(number: float) -> float:
@@ -348,11 +415,9 @@ READERS: dict[str, Callable[[Call], View]] = {
     "Log": function(act.Log()),
     "Sqrt": function(act.Sqrt()),
     "Neg": function(arithmetic.Scale(-1.0)),
-    **{
-        name.capitalize(): applied(name)
-        for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
-    },
-    **{name.capitalize(): applied(name) for name in ("erf", "floor", "ceil", "round", "sign", "reciprocal")},
+    **{name.capitalize(): applied(name) for name in ("sin", "cos", "atan", "erf", "floor", "ceil", "round", "sign")},
+    "Reciprocal": lambda call: reciprocal(call.net, call.view(0)),
+    **TRIGONOMETRIC,
     "LeakyRelu": leaky_relu,
     "PRelu": prelu,
     "Elu": elu,
@@ -382,10 +447,9 @@ READERS: dict[str, Callable[[Call], View]] = {
     "Equal": compared("equal"),
     "And": logic(arithmetic.Mul()),
     "Or": logic(arithmetic.Maximum()),
-    "Xor": logic(arithmetic.Compare("unequal")),
+    "Xor": logic(fn.Compare("unequal")),
     "Not": negation,
     "Where": where,
     "Cast": cast,
     "CastLike": cast,
 }
-

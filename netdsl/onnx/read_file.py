@@ -67,7 +67,7 @@ def import_onnx() -> Any:
 
 
 def read_model(path: str, limits: Limits) -> Model:
-    """A model from its file. Raises NetError: E0601 (unreadable), E0801 (not a whole model), E0904 and E0907 (limits)."""
+    """A model from its file. Raises NetError: E0601 (unreadable), E0801 (not a whole model), E09 (limits)."""
     onnx = import_onnx()
     try:
         with files.opened(path) as file:

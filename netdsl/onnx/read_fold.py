@@ -1,4 +1,4 @@
-"""Constant subgraphs, computed when the model is read: the shape arithmetic of exporters, and constants of all kinds."""
+"""Constant subgraphs, computed when the model is read: the shape arithmetic of exporters, and other constants."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def fold(call: Call) -> tuple[Known, ...] | None:
     operands = [operand for operand in call.operands if isinstance(operand, Known)]
     if rule is None or len(operands) < sum(operand is not None for operand in call.operands):
         return None
+    if call.op == "Expand" and operands[-1].other is not None:
+        return None  # the same for every sample: not written out
     places = [index for index, operand in enumerate(call.operands) if operand is not None]
 
     def run(*arrays: Array) -> Array:
@@ -62,7 +64,7 @@ def _axes(call: Call, axes: Array | None) -> tuple[int, ...] | None:
 
 
 def _cast(call: Call, x: Array) -> Array:
-    kind = call.int("to", 1)
+    kind = call.whole("to", 1)
     if kind not in DTYPES:
         raise Unreadable(f"elements of type {kind} are not read")
     return x.astype(np.float32 if kind in (10, 16) else DTYPES[kind].newbyteorder("="))
@@ -79,7 +81,7 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
 
 def _reshape(call: Call, x: Array, shape: Array) -> Array:
     extents = [int(extent) for extent in shape]
-    if not call.int("allowzero", 0):
+    if not call.whole("allowzero", 0):
         extents = [x.shape[index] if extent == 0 else extent for index, extent in enumerate(extents)]
     return x.reshape(extents)
 
@@ -100,8 +102,14 @@ def _slice(call: Call, x: Array, *parts: Array | None) -> Array:
 
 
 def _gather(call: Call, x: Array, indices: Array) -> Array:
-    _room((*indices.shape, x.size // max(x.shape[call.int("axis", 0)], 1)))
-    return np.take(x, indices, axis=call.int("axis", 0))
+    _room((*indices.shape, x.size // max(x.shape[call.whole("axis", 0)], 1)))
+    return np.take(x, indices, axis=call.whole("axis", 0))
+
+
+def _gather_nd(call: Call, x: Array, places: Array) -> Array:
+    if call.whole("batch_dims", 0):
+        raise Unreadable("a constant of other places in every row is not computed")
+    return x[tuple(np.moveaxis(places, -1, 0))]
 
 
 def _expand(call: Call, x: Array, shape: Array) -> Array:
@@ -127,7 +135,7 @@ def _divide(call: Call, a: Array, b: Array) -> Array:
 
 
 def _mod(call: Call, a: Array, b: Array) -> Array:
-    return np.fmod(a, b) if call.int("fmod", 0) else np.mod(a, b)
+    return np.fmod(a, b) if call.whole("fmod", 0) else np.mod(a, b)
 
 
 def _clip(call: Call, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
@@ -145,9 +153,9 @@ def _scatter_nd(call: Call, data: Array, indices: Array, updates: Array) -> Arra
 def _reduce(function: Callable[..., Any]) -> Fold:
     def rule(call: Call, x: Array, axes: Array | None = None) -> Array:
         chosen = _axes(call, axes)
-        if chosen == () and call.int("noop_with_empty_axes", 0):
+        if chosen == () and call.whole("noop_with_empty_axes", 0):
             return x
-        return np.asarray(function(x, axis=chosen or None, keepdims=bool(call.int("keepdims", 1)))).astype(x.dtype)
+        return np.asarray(function(x, axis=chosen or None, keepdims=bool(call.whole("keepdims", 1)))).astype(x.dtype)
 
     return rule
 
@@ -173,7 +181,7 @@ def _squeeze(call: Call, x: Array, axes: Array | None = None) -> Array:
 
 def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
     shift = int(k.item()) if k is not None else 0
-    return np.triu(x, shift) if call.int("upper", 1) else np.tril(x, shift)
+    return np.triu(x, shift) if call.whole("upper", 1) else np.tril(x, shift)
 
 
 RULES: dict[str, Fold] = {
@@ -193,12 +201,15 @@ RULES: dict[str, Fold] = {
     "And": _joined(np.logical_and),
     "Or": _joined(np.logical_or),
     "Not": lambda call, x: np.logical_not(x),
-    "Where": lambda call, c, a, b: np.where(c, a, b),
+    "Where": lambda call, c, a, b: np.asarray(np.where(c, a, b)),
     "Neg": _plain(np.negative),
     "Abs": _plain(np.abs),
     "Sqrt": _plain(np.sqrt),
     "Exp": _plain(np.exp),
     "Log": _plain(np.log),
+    "Relu": _plain(lambda x: np.maximum(x, 0)),
+    "Sigmoid": _plain(lambda x: 1 / (1 + np.exp(-x))),
+    "Tanh": _plain(np.tanh),
     "Floor": _plain(np.floor),
     "Ceil": _plain(np.ceil),
     "Round": _plain(np.round),
@@ -208,17 +219,18 @@ RULES: dict[str, Fold] = {
     "Clip": _clip,
     "Cast": _cast,
     "CastLike": _cast_like,
-    "Shape": lambda call, x: np.array(x.shape[call.int("start", 0) : call.attributes.get("end")], np.int64),
+    "Shape": lambda call, x: np.array(x.shape[call.whole("start", 0) : call.attributes.get("end")], np.int64),
     "Size": lambda call, x: np.array(x.size, np.int64),
     "ConstantOfShape": _constant_of_shape,
-    "Concat": lambda call, *parts: np.concatenate(parts, call.int("axis", 0)),
+    "Concat": lambda call, *parts: np.concatenate(parts, call.whole("axis", 0)),
     "Reshape": _reshape,
     "Transpose": lambda call, x: x.transpose(call.ints("perm") or None),
-    "Flatten": lambda call, x: x.reshape(prod(x.shape[: call.int("axis", 1)]), -1),
+    "Flatten": lambda call, x: x.reshape(prod(x.shape[: call.whole("axis", 1)]), -1),
     "Squeeze": _squeeze,
     "Unsqueeze": lambda call, x, axes=None: np.expand_dims(x, _axes(call, axes) or ()),
     "Slice": _slice,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Expand": _expand,
     "Range": _range,
     "Tile": _tile,

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from netdsl.onnx.read_align import align, apart, join, spread, together
+from netdsl.onnx.read_align import align, apart, join, regrouped, spread, together
 from netdsl.onnx.read_call import Call, Operand, as_view
 from netdsl.onnx.read_elementwise import scaled, short
 from netdsl.onnx.read_net import Net
+from netdsl.onnx.read_reduce import reduced
 from netdsl.onnx.read_values import BATCH, Known, Unreadable, View, plain_view
 from netdsl.ops.elementwise import Add
 from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.reduce import Sum
 
 
 def connected(net: Net, view: View, weights: tuple[Known, ...]) -> View:
@@ -94,21 +96,20 @@ def _lies_transposed(net: Net, view: View) -> bool:
 
 def gemm(call: Call) -> View:
     """alpha A B + beta C."""
-    alpha, beta = short(call.float("alpha", 1.0)), short(call.float("beta", 1.0))
+    alpha, beta = short(call.number("alpha", 1.0)), short(call.number("beta", 1.0))
     a, b = call.operand(0), call.operand(1)
     c = call.operand(2) if call.has(2) and beta != 0 else None
-    if call.int("transA", 0):
+    if call.whole("transA", 0):
         a = transposed(a) if isinstance(a, Known) else a.transposed((1, 0))
-    flip = bool(call.int("transB", 0))
+    flip = bool(call.whole("transB", 0))
     if isinstance(b, Known) and isinstance(a, View) and a.rank == 2 and b.array.ndim == 2:
         weight = b if flip else transposed(b)
         if alpha != 1:
             weight = replace(weight, array=weight.array * np.float32(alpha))
         count = weight.array.shape[0]
-        if isinstance(c, Known) and c.other is None and c.array.size in (1, count) and c.array.ndim < 3:
-            if c.array.ndim < 2 or c.array.shape[0] == 1:
-                bias = np.broadcast_to(c.array.reshape(-1) * np.float32(beta), (count,))
-                return connected(call.net, a, (weight, replace(c, array=bias)))
+        if isinstance(c, Known) and c.other is None and c.array.shape in ((), (1,), (count,), (1, 1), (1, count)):
+            bias = np.broadcast_to(c.array.reshape(-1) * np.float32(beta), (count,))
+            return connected(call.net, a, (weight, replace(c, array=bias)))
         result = connected(call.net, a, (weight,))
     else:
         if flip:
@@ -121,8 +122,60 @@ def gemm(call: Call) -> View:
     return join(call.net, Add(), (result, replace(c, array=c.array * np.float32(beta))))
 
 
+def einsum(call: Call) -> View:
+    """A product of two tensors, or a rearranged one: letters of both are stacks if the result has them, else sums."""
+    text = call.text("equation", "").replace(" ", "")
+    left, arrow, result = text.partition("->")
+    terms = left.split(",")
+    views = [call.view(index) for index in range(len(call.operands))]
+    letters = [set(term) for term in terms]
+    plain = all(len(a) == len(term) == view.rank for a, term, view in zip(letters, terms, views, strict=True))
+    if "." in text or not arrow or not plain or len(terms) > 2 or set(result) - set().union(*letters):
+        raise Unreadable(f"the equation `{text[:60]}` is not read")
+    ones = [
+        _summed(call.net, view, term, "".join(letters[1 - i] if len(terms) == 2 else set()) + result)
+        for i, (view, term) in enumerate(zip(views, terms, strict=True))
+    ]
+    if len(ones) == 1:
+        ((view, term),) = ones
+        return view.transposed([term.index(letter) for letter in result])
+    (a, first), (b, second) = ones
+    stack = [letter for letter in first if letter in second and letter in result]
+    inner = [letter for letter in first if letter in second and letter not in result]
+    rows, columns = ([letter for letter in term if letter not in stack + inner] for term in (first, second))
+    ready = [
+        _grouped(view, term, stack, group)
+        for view, term, group in ((a, first, (rows, inner)), (b, second, (inner, columns)))
+    ]
+    found = _stacked(call.net, *ready)
+    order = [*stack, *rows, *columns]
+    targets = [
+        tuple(
+            (a.shape(batch)[first.index(letter)] if letter in first else b.shape(batch)[second.index(letter)])
+            for letter in order
+        )
+        for batch in call.net.batches
+    ]
+    return regrouped(call.net, found, targets).transposed([order.index(letter) for letter in result])
+
+
+def _summed(net: Net, view: View, term: str, kept: str) -> tuple[View, str]:
+    """Without the axes that nothing else names, which are summed over."""
+    axes = tuple(index for index, letter in enumerate(term) if letter not in kept)
+    if not axes:
+        return view, term
+    return reduced(net, view, Sum(), axes, False), "".join(letter for letter in term if letter in kept)
+
+
+def _grouped(view: View, term: str, stack: list[str], groups: tuple[list[str], list[str]]) -> View:
+    """The stack's axes, then each group of axes as one."""
+    axes = [view.axes[term.index(letter)] for letter in stack]
+    axes += [tuple(atom for letter in group for atom in view.axes[term.index(letter)]) for group in groups]
+    return replace(view, axes=tuple(axes))
+
+
 def _rank(operand: Operand) -> int:
     return operand.rank if isinstance(operand, View) else operand.array.ndim
 
 
-READERS: dict[str, Callable[[Call], View]] = {"MatMul": matmul, "Gemm": gemm}
+READERS: dict[str, Callable[[Call], View]] = {"MatMul": matmul, "Gemm": gemm, "Einsum": einsum}

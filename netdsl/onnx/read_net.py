@@ -1,9 +1,10 @@
-"""The net that a model becomes: nodes added in order, views arranged as operators need them, weights with their names."""
+"""The net that a model becomes: nodes added in order, views arranged as operators need them, weights by name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -38,14 +39,14 @@ class Net:
         self._parameters: dict[tuple[str, Extents], Value] = {}
         self._uses: dict[tuple[Op, tuple[str, ...]], str] = {}
 
-    def unique(self, name: str) -> str:
-        """A name that the net does not have yet, made of letters, digits, `_` and points."""
+    def unique(self, name: str, leaves: Sequence[str] = ()) -> str:
+        """A name that the net does not have yet, made of letters, digits, `_` and points, with those of its weights."""
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[-100:].lstrip(".") or "x"
         result, count = name, 1
-        while result in self._taken:
+        while not self._taken.isdisjoint((result, *(f"{result}.{leaf}" for leaf in leaves))):
             count += 1
             result = f"{name}_{count}"
-        self._taken.add(result)
+        self._taken.update((result, *(f"{result}.{leaf}" for leaf in leaves)))
         return result
 
     def add(self, op: Op, *operands: Value, weights: Sequence[Known] = (), name: str = "") -> tuple[Value, ...]:
@@ -62,7 +63,7 @@ class Net:
         stem = next((known.name.removesuffix(WEIGHT) for known in weights if known.name.endswith(WEIGHT)), "")
         key = (signature.op, tuple(known.name for known in weights))
         shared = self._uses.get(key) if weights and all(key[1]) else None
-        label = self.unique(name or stem or self.here or op.word)
+        label = self.unique(name or stem or self.here or op.word, [weight.name for weight in signature.weights])
         results = self.builder.node(op, operands, name=label, shared=shared, signature=signature)
         self._check(results)
         if weights and not shared:
@@ -157,7 +158,7 @@ class Net:
 def _runs(atoms: Extents, order: Sequence[int]) -> list[tuple[int, ...]]:
     """An order of atoms, cut into runs that follow each other in memory too (atoms of extent 1 between them or not)."""
     kept = [index for index, extent in enumerate(atoms) if extent > 1]
-    after = dict(zip(kept, kept[1:], strict=False))
+    after = dict(pairwise(kept))
     runs: list[tuple[int, ...]] = []
     for atom in order:
         if runs and after.get(runs[-1][-1]) == atom:
@@ -171,10 +172,12 @@ def _known_movement(source: Extents, extents: Extents, order: tuple[int, ...], s
     """The operator that reshapes to `extents`, transposes by `order` and reshapes to `shape`, where it has a name."""
     if len(source) == 3 and order == (1, 0) and extents[0] == source[0] and shape == (extents[1], extents[0]):
         return Tokens()
-    if order[:2] == (1, 0) and order[2:] == tuple(range(2, len(order))) and shape == source and len(source) > 1:
-        if extents[0] * extents[1] == source[0]:
-            return Shuffle(extents[0])
-    if order == (0, 3, 1, 4, 2) and len(source) == 3 and extents[1] == extents[2] and extents[3:] == source[1:]:
-        if shape == (extents[0], source[1] * extents[1], source[2] * extents[1]):
-            return PixelShuffle(extents[1])
+    swapped = order[:2] == (1, 0) and order[2:] == tuple(range(2, len(order))) and len(source) > 1
+    if swapped and shape == source and extents[0] * extents[1] == source[0]:
+        return Shuffle(extents[0])
+    if order == (0, 3, 1, 4, 2) and len(source) == 3:
+        channels, factor = extents[:2]
+        grown = (channels, source[1] * factor, source[2] * factor)
+        if extents == (channels, factor, factor, *source[1:]) and shape == grown:
+            return PixelShuffle(factor)
     return None

@@ -15,7 +15,8 @@ from netdsl.onnx.read_values import Extents, Known, Unreadable, View, plain_view
 from netdsl.ops import window
 from netdsl.ops.activation import Abs, Sqrt
 from netdsl.ops.conv import Conv, UpConv
-from netdsl.ops.elementwise import Div, Mul, Power
+from netdsl.ops.elementwise import Div, Mul
+from netdsl.ops.function import Power
 from netdsl.ops.pool import Pool, Unpool
 from netdsl.ops.shape import Pad
 
@@ -60,7 +61,7 @@ def conv(call: Call) -> View:
     stride, dilation = call.ints("strides", ones), call.ints("dilations", ones)
     padding = _padding(call, spatial, kernel, stride, dilation)
     weights = (weight, call.known(2)) if call.has(2) else (weight,)
-    op = Conv(weight.array.shape[0], kernel, stride, padding, dilation, call.int("group", 1), bias=call.has(2))
+    op = Conv(weight.array.shape[0], kernel, stride, padding, dilation, call.whole("group", 1), bias=call.has(2))
     return call.net.back(call.net.one(op, call.net.batch_first(view), weights=weights), view)
 
 
@@ -73,7 +74,7 @@ def conv_transpose(call: Call) -> View:
     kernel = weight.fixed("its weight").shape[2:]
     stride, dilation = call.ints("strides", (1,) * rank), call.ints("dilations", (1,) * rank)
     outpad = call.ints("output_padding", (0,) * rank)
-    groups = call.int("group", 1)
+    groups = call.whole("group", 1)
     full = [
         (n - 1) * s + window.extent(k, d) + extra
         for n, s, k, d, extra in zip(spatial, stride, kernel, dilation, outpad, strict=True)
@@ -91,9 +92,7 @@ def conv_transpose(call: Call) -> View:
     weights = (weight, call.known(2)) if call.has(2) else (weight,)
     # `outpad` smaller than a stride is the operator's own; a larger one is zeros behind the result.
     inner = tuple(min(extra, max(s, d) - 1) for extra, s, d in zip(outpad, stride, dilation, strict=True))
-    op = UpConv(
-        weight.array.shape[1] * groups, kernel, stride, padding, dilation, inner, groups, bias=call.has(2)
-    )
+    op = UpConv(weight.array.shape[1] * groups, kernel, stride, padding, dilation, inner, groups, bias=call.has(2))
     value = call.net.one(op, call.net.batch_first(view), weights=weights)
     if inner != outpad:
         if call.has(2):
@@ -125,10 +124,8 @@ def _pool(call: Call, function: str, spatial: Extents) -> Pool:
         raise Unreadable(f"its window has {len(kernel)} axes for {rank} spatial ones")
     stride, dilation = call.ints("strides", (1,) * rank), call.ints("dilations", (1,) * rank)
     padding = _padding(call, spatial, kernel, stride, dilation)
-    inside = function == "avg" and not call.int("count_include_pad", 0) and any(padding)
-    return Pool(
-        function, kernel, stride, padding, dilation, bool(call.int("ceil_mode", 0)), count_pad=not inside
-    )
+    inside = function == "avg" and not call.whole("count_include_pad", 0) and any(padding)
+    return Pool(function, kernel, stride, padding, dilation, bool(call.whole("ceil_mode", 0)), count_pad=not inside)
 
 
 def _pooled(call: Call, view: View, op: Pool) -> View:
@@ -149,7 +146,9 @@ def _average_inside(call: Call, view: View, op: Pool) -> View:
     """The mean of padded zeros over the mean of padded ones: what lies in the padding counts nowhere."""
     value = call.net.batch_first(view)
     rank = len(op.kernel)
-    ones = np.pad(np.ones(value.type.shape[1:], np.float32), list(zip(op.padding[:rank], op.padding[rank:], strict=True)))
+    ones = np.pad(
+        np.ones(value.type.shape[1:], np.float32), list(zip(op.padding[:rank], op.padding[rank:], strict=True))
+    )
     plain = replace(op, padding=(0,) * 2 * rank, count_pad=True)
     total = call.net.back(call.net.one(plain, call.net.one(Pad(op.padding), value)), view)
     share = Known(ones[None, None], None, f"{call.net.here}.inside")
@@ -160,7 +159,7 @@ def _average_inside(call: Call, view: View, op: Pool) -> View:
 
 def _with_places(call: Call, view: View, op: Pool) -> tuple[View, ...]:
     value = call.net.batch_first(view)
-    if call.int("storage_order", 0):
+    if call.whole("storage_order", 0):
         raise Unreadable("it counts the places of maxima by columns")
     best, at = call.net.add(replace(op, indices=True), value)
     single = value.type.shape[0] == 1 and set(call.net.batches) == {1}
@@ -236,7 +235,7 @@ def global_pool(function: str) -> Callable[[Call], View]:
 
 def lp_pool(call: Call) -> View:
     """(sum of |x|^p)^(1/p): a mean of powers, times the elements of the window."""
-    view, p = call.view(0), call.int("p", 2)
+    view, p = call.view(0), call.whole("p", 2)
     raised = _raised(call, view, p)
     inner = replace(call, operands=(raised,), attributes={**call.attributes, "count_include_pad": 1})
     result = pool("avg")(inner)

@@ -10,12 +10,13 @@ import numpy as np
 
 from netdsl.onnx.read_align import apart, arranged, join, together
 from netdsl.onnx.read_call import Call, axis_of, without_batch
-from netdsl.onnx.read_elementwise import constant, mapped, shifted, short
+from netdsl.onnx.read_elementwise import constant, mapped, reciprocal, shifted, short
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Extents, Known, Unreadable, View
 from netdsl.ops.activation import Abs, Exp, Log, LogSoftmax, Softmax, Sqrt
 from netdsl.ops.base import Op
-from netdsl.ops.elementwise import Add, Apply, Compare, Div, Maximum, Mul, Sub
+from netdsl.ops.elementwise import Add, Div, Maximum, Mul, Sub
+from netdsl.ops.function import Compare
 from netdsl.ops.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from netdsl.ops.pool import Pool
 from netdsl.ops.reduce import Largest, Mean, Product, Reduce, Smallest, Sum
@@ -34,14 +35,15 @@ def reduced(net: Net, view: View, op: Reduce, axes: Extents, keep: bool) -> View
             return joined if keep else _dropped(joined, axes)
         view = arranged(net, view)
     atoms = tuple(sorted(atom for axis in axes for atom in view.axes[axis]))
-    value = net.one(replace(op, axis=atoms, keep=True), view.value) if atoms else view.value
-    kept = View(value, value.type.shape, tuple(() if i in axes else a for i, a in enumerate(view.axes)), view.whole)
-    if atoms and not (keep and _is_plain(view)):
-        # Without the axes the tensor is smaller, and says what it means.
-        rest = [atom for atom in range(len(view.atoms)) if atom not in atoms]
-        place = {BATCH: BATCH, **{atom: index for index, atom in enumerate(rest)}}
-        value = net.one(replace(op, axis=atoms, keep=False), view.value)
-        kept = View(value, value.type.shape, tuple(tuple(place[a] for a in axis) for axis in kept.axes), view.whole)
+    if not atoms:
+        kept = replace(view, axes=tuple(() if index in axes else axis for index, axis in enumerate(view.axes)))
+        return kept if keep else _dropped(kept, axes)
+    stays = keep and _is_plain(view)
+    value = net.one(replace(op, axis=atoms, keep=stays), view.value)
+    rest = [atom for atom in range(len(view.atoms)) if stays or atom not in atoms]
+    place = {BATCH: BATCH, **{atom: index for index, atom in enumerate(rest)}}
+    left = [() if index in axes else tuple(place[atom] for atom in axis) for index, axis in enumerate(view.axes)]
+    kept = View(value, value.type.shape, tuple(left), view.whole)
     return kept if keep else _dropped(kept, axes)
 
 
@@ -58,7 +60,7 @@ def _axes(call: Call, view: View) -> Extents | None:
     axes = call.axes(1, view.rank)
     if axes:
         return axes
-    return None if call.int("noop_with_empty_axes", 0) else tuple(range(view.rank))
+    return None if call.whole("noop_with_empty_axes", 0) else tuple(range(view.rank))
 
 
 def reduction(
@@ -71,7 +73,7 @@ def reduction(
         axes = _axes(call, view)
         view = before(call.net, view) if before else view
         if axes is not None:
-            keep = bool(call.int("keepdims", 1))
+            keep = bool(call.whole("keepdims", 1))
             pooled = _pooled(call, view, axes) if isinstance(op, Mean) and keep else None
             view = pooled or reduced(call.net, view, op, axes, keep)
         return mapped(call.net, view, after) if after else view
@@ -106,7 +108,7 @@ def log_sum_exp(call: Call) -> View:
     top = reduced(call.net, view, Largest(), axes, True)
     inner = mapped(call.net, join(call.net, Sub(), (view, top)), Exp())
     result = join(call.net, Add(), (mapped(call.net, reduced(call.net, inner, Sum(), axes, True), Log()), top))
-    return result if call.int("keepdims", 1) else _dropped(result, axes)
+    return result if call.whole("keepdims", 1) else _dropped(result, axes)
 
 
 def softmax(op_type: type[Softmax]) -> Callable[[Call], View]:
@@ -115,16 +117,14 @@ def softmax(op_type: type[Softmax]) -> Callable[[Call], View]:
     def read(call: Call) -> View:
         view = call.view(0)
         old = call.opset < 13
-        axis = axis_of(call.int("axis", 1 if old else -1), view.rank)
+        axis = axis_of(call.whole("axis", 1 if old else -1), view.rank)
         axes = tuple(range(axis, view.rank)) if old else (axis,)
         return along(call.net, view, axes, lambda place: op_type(place))
 
     return read
 
 
-def along(
-    net: Net, view: View, axes: Extents, op: Callable[[int], Op], weights: tuple[Known, ...] = ()
-) -> View:
+def along(net: Net, view: View, axes: Extents, op: Callable[[int], Op], weights: tuple[Known, ...] = ()) -> View:
     """An operator along one axis, or along several that follow each other taken as one, which keeps the shape."""
     without_batch(view, axes)
     atoms = [atom for axis in axes for atom in view.axes[axis] if view.atoms[atom] > 1]
@@ -148,10 +148,10 @@ def along(
 def layer_norm(call: Call) -> View | tuple[View, ...]:
     """Over the last axes, from one on, taken as one."""
     view = call.view(0)
-    axis = axis_of(call.int("axis", -1), view.rank)
+    axis = axis_of(call.whole("axis", -1), view.rank)
     axes = tuple(range(axis, view.rank))
     without_batch(view, axes)
-    eps = short(call.float("epsilon", 1e-5))
+    eps = short(call.number("epsilon", 1e-5))
     count = prod(view.per_sample(place) for place in axes)
     weights = [_flat(call.known(1), count)] if call.has(1) else []
     if call.has(2):
@@ -164,7 +164,7 @@ def layer_norm(call: Call) -> View | tuple[View, ...]:
     mean = reduced(call.net, view, Mean(), axes, True)
     centred = join(call.net, Sub(), (view, mean))
     variance = reduced(call.net, _squared(call.net, centred), Mean(), axes, True)
-    inverse = mapped(call.net, shifted(call.net, variance, eps), Sqrt(), Apply("reciprocal"))
+    inverse = reciprocal(call.net, mapped(call.net, shifted(call.net, variance, eps), Sqrt()))
     return result, mean, inverse
 
 
@@ -177,14 +177,14 @@ def _flat(known: Known, count: int) -> Known:
 
 def batch_norm(call: Call) -> View:
     """With running statistics, which must be known."""
-    if call.int("training_mode", 0) or any(call.outputs[1:]):
+    if call.whole("training_mode", 0) or any(call.outputs[1:]):
         raise Unreadable("it normalises by the statistics of the batch, as in training")
-    if call.int("spatial", 1) != 1:
+    if call.whole("spatial", 1) != 1:
         raise Unreadable("it has statistics for every position")
     view = call.view(0)
     weights = tuple(call.known(index) for index in range(1, 5))
     value = call.net.batch_first(view)
-    return call.net.back(call.net.one(BatchNorm(short(call.float("epsilon", 1e-5))), value, weights=weights), view)
+    return call.net.back(call.net.one(BatchNorm(short(call.number("epsilon", 1e-5))), value, weights=weights), view)
 
 
 def group_norm(call: Call) -> View:
@@ -192,7 +192,7 @@ def group_norm(call: Call) -> View:
     view = call.view(0)
     value = call.net.batch_first(view)
     channels = value.type.shape[0]
-    groups = call.int("num_groups", 1) if call.op == "GroupNormalization" else channels
+    groups = call.whole("num_groups", 1) if call.op == "GroupNormalization" else channels
     weights = []
     for index in (1, 2):
         known = call.known(index)
@@ -200,25 +200,27 @@ def group_norm(call: Call) -> View:
         if array.size == groups != channels:  # before version 21 a weight a group
             array = array.repeat(channels // groups)
         weights.append(replace(known, array=array))
-    op = GroupNorm(groups, short(call.float("epsilon", 1e-5)))
+    op = GroupNorm(groups, short(call.number("epsilon", 1e-5)))
     return call.net.back(call.net.one(op, value, weights=tuple(weights)), view)
 
 
 def lrn(call: Call) -> View:
     """Across channels."""
-    size = call.int("size", 1)
+    size = call.whole("size", 1)
     if size % 2 == 0:
         raise Unreadable("it sums over an even number of channels, of which ONNX takes one more behind")
     view = call.view(0)
-    op = LRN(size, *(short(call.float(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))))
+    op = LRN(
+        size, *(short(call.number(name, usual)) for name, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    )
     return call.net.back(call.net.one(op, call.net.batch_first(view)), view)
 
 
 def lp_norm(call: Call) -> View:
     """x over its norm along an axis; 0 where the norm is."""
     view = call.view(0)
-    axes = (axis_of(call.int("axis", -1), view.rank),)
-    if call.int("p", 2) == 1:
+    axes = (axis_of(call.whole("axis", -1), view.rank),)
+    if call.whole("p", 2) == 1:
         norm = reduced(call.net, _absolute(call.net, view), Sum(), axes, True)
     else:
         norm = mapped(call.net, reduced(call.net, _squared(call.net, view), Sum(), axes, True), Sqrt())
@@ -239,9 +241,9 @@ def mean_variance(call: Call) -> View:
 def rms_norm(call: Call) -> View:
     """x / sqrt(mean(x^2) + eps), times a scale."""
     view = call.view(0)
-    axes = tuple(range(axis_of(call.int("axis", -1), view.rank), view.rank))
+    axes = tuple(range(axis_of(call.whole("axis", -1), view.rank), view.rank))
     square = reduced(call.net, _squared(call.net, view), Mean(), axes, True)
-    root = mapped(call.net, shifted(call.net, square, short(call.float("epsilon", 1e-5))), Sqrt())
+    root = mapped(call.net, shifted(call.net, square, short(call.number("epsilon", 1e-5))), Sqrt())
     normal = join(call.net, Div(), (view, root))
     return join(call.net, Mul(), (normal, call.operand(1)))
 
@@ -250,7 +252,7 @@ def hardmax(call: Call) -> View:
     """1 at the first of the largest elements along an axis, else 0."""
     view = call.view(0)
     old = call.opset < 13
-    axis = axis_of(call.int("axis", 1 if old else -1), view.rank)
+    axis = axis_of(call.whole("axis", 1 if old else -1), view.rank)
     if old and axis != view.rank - 1:
         raise Unreadable("it takes several axes as one")
     top = join(call.net, Compare("equal"), (view, reduced(call.net, view, Largest(), (axis,), True)))

@@ -44,7 +44,7 @@ def resize(call: Call) -> View:
         shape[place] = len(outside)
         beyond = np.maximum(beyond, outside.reshape(shape).astype(np.float32))
     if beyond.any():
-        value = np.float32(call.float("extrapolation_value", 0.0))
+        value = np.float32(call.number("extrapolation_value", 0.0))
         inside = Known(beyond * value, None, f"{call.net.here}.outside")
         view = join(call.net, Add(), (view, inside))
     return view
@@ -100,7 +100,7 @@ def _source(call: Call, axis: Axis) -> Array:
     if mode == "asymmetric":
         return at / scale
     if mode == "align_corners":
-        return at * (n - 1) / (m - 1) if m > 1 else at * 0
+        return at * (n - 1) / (n * scale - 1) if m > 1 else at * 0
     if mode == "pytorch_half_pixel":
         return (at + 0.5) / scale - 0.5 if m > 1 else at * 0
     if mode == "half_pixel_symmetric":
@@ -126,7 +126,7 @@ def _matrix(call: Call, mode: str, axis: Axis) -> tuple[Array, Array]:
             matrix[row, min(max(at, 0), axis.length - 1)] = 1
     elif mode in ("linear", "cubic"):
         kernel, reach = _kernel(call, mode)
-        stretch = min(axis.scale, 1.0) if call.int("antialias", 0) else 1.0
+        stretch = min(axis.scale, 1.0) if call.whole("antialias", 0) else 1.0
         for row, at in enumerate(source):
             _spread(call, matrix[row], at, kernel, reach / stretch, stretch)
     else:
@@ -153,7 +153,7 @@ def _kernel(call: Call, mode: str) -> tuple[Callable[[float], float], int]:
     """The weight of an element at a distance, and how far it reaches."""
     if mode == "linear":
         return lambda x: max(1 - abs(x), 0.0), 1
-    a = call.float("cubic_coeff_a", -0.75)
+    a = call.number("cubic_coeff_a", -0.75)
 
     def cubic(x: float) -> float:
         """Keys 1981, "Cubic convolution interpolation for digital image processing"."""
@@ -167,13 +167,13 @@ def _kernel(call: Call, mode: str) -> tuple[Callable[[float], float], int]:
 
 def _spread(call: Call, row: Array, at: float, kernel: Callable[[float], float], reach: float, stretch: float) -> None:
     """Add the weights of one result; what lies outside is the border's, or counts nowhere."""
-    low, high = floor(at - reach) , ceil(at + reach)
+    low, high = floor(at - reach), ceil(at + reach)
     places = range(low, high + 1)
     weights = np.array([kernel((place - at) * stretch) for place in places])
     inside = np.array([0 <= place < len(row) for place in places])
-    if call.int("exclude_outside", 0):
+    if call.whole("exclude_outside", 0):
         weights = weights * inside
-    if call.int("exclude_outside", 0) or stretch != 1:
+    if call.whole("exclude_outside", 0) or stretch != 1:
         weights = weights / weights.sum()
     for place, weight in zip(places, weights, strict=True):
         row[min(max(place, 0), len(row) - 1)] += weight

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-from netdsl.onnx.read_align import align, apart, arranged, spread, times_matrix, together
+from netdsl.onnx.read_align import align, apart, arranged, regrouped, spread, times_matrix, together
 from netdsl.onnx.read_call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read_net import Net
-from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Unreadable, View, both
+from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both
 from netdsl.ops.base import Op
 from netdsl.ops.shape import Concat, Pad, Slice, Split, Take
 
@@ -24,7 +25,7 @@ Result = View | Known | tuple[View | Known, ...]
 def shape_of(call: Call) -> Known:
     """The extents, known but for the batch."""
     view = call.view(0)
-    start, stop = call.int("start", 0), call.attributes.get("end")
+    start, stop = call.whole("start", 0), call.attributes.get("end")
     arrays = [np.array(view.shape(batch)[start:stop], np.int64) for batch in call.net.batches]
     return _for_batches(arrays)
 
@@ -55,20 +56,20 @@ def reshape(call: Call) -> View:
     for batch, given in zip(call.net.batches, _each_batch(wanted, call.net), strict=True):
         shape = view.shape(batch)
         extents = [
-            shape[index] if extent == 0 and index < len(shape) and not call.int("allowzero", 0) else extent
+            shape[index] if extent == 0 and index < len(shape) and not call.whole("allowzero", 0) else extent
             for index, extent in enumerate(given)
         ]
         rest = prod(extent for extent in extents if extent != -1)
         if -1 in extents and (rest == 0 or prod(shape) % rest):
             raise Unreadable(f"{shape} cannot be reshaped to {tuple(given)}")
         targets.append(tuple(prod(shape) // rest if extent == -1 else extent for extent in extents))
-    return view.reshaped(targets, call.net.batches)
+    return regrouped(call.net, view, targets)
 
 
 def flatten(call: Call) -> View:
     """Two axes: what comes before one, and what comes from it on."""
     view = call.view(0)
-    axis = call.int("axis", 1)
+    axis = call.whole("axis", 1)
     axis = axis + view.rank if axis < 0 else axis
     parts = (view.axes[:axis], view.axes[axis:])
     return replace(view, axes=tuple(tuple(atom for group in part for atom in group) for part in parts))
@@ -112,7 +113,7 @@ def concat(call: Call) -> View:
     if len(ranks) > 1:
         raise Unreadable("its operands have different numbers of axes")
     (rank,) = ranks
-    axis = axis_of(call.int("axis", 1), rank)
+    axis = axis_of(call.whole("axis", 1), rank)
     operands = [o for o in operands if isinstance(o, View) or o.array.shape[axis]]  # nothing joins nothing
     if len(operands) == 1:
         return as_view(call.net, operands[0])
@@ -155,10 +156,10 @@ def cut(net: Net, view: View, axis: int, op: Callable[[int], Op]) -> list[View]:
     return [together(View(v, v.type.shape, plain.axes, view.whole), frame) for v in values]
 
 
-def split(call: Call) -> tuple[View, ...]:
+def split(call: Call) -> tuple[View | Known, ...]:
     """Pieces along an axis: equal ones, or of given sizes."""
     view = call.view(0)
-    axis = axis_of(call.int("axis", 0), view.rank)
+    axis = axis_of(call.whole("axis", 0), view.rank)
     without_batch(view, (axis,))
     length = view.per_sample(axis)
     if call.has(1):
@@ -166,19 +167,32 @@ def split(call: Call) -> tuple[View, ...]:
     elif "split" in call.attributes:
         sizes = call.ints("split")
     else:
-        size = -(-length // call.int("num_outputs", len(call.outputs)))
+        size = -(-length // call.whole("num_outputs", len(call.outputs)))
         sizes = tuple(min(size, length - start) for start in range(0, length, size))
-    if sum(sizes) != length or min(sizes) < 1:
-        raise Unreadable(f"its pieces {sizes} are not those of {length} elements (the language has no empty tensors)")
+    if sum(sizes) != length or min(sizes) < 0:
+        raise Unreadable(f"its pieces {sizes} are not those of {length} elements")
+    if 0 in sizes:
+        waiting = iter(_pieces(call.net, view, axis, tuple(size for size in sizes if size)))
+        return tuple(next(waiting) if size else _empty(call.net, view, axis) for size in sizes)
+    return _pieces(call.net, view, axis, sizes)
+
+
+def _empty(net: Net, view: View, axis: int) -> Known:
+    """A tensor without elements along an axis: known, whatever the input is."""
+    shapes = [[0 if i == axis else n for i, n in enumerate(view.shape(batch))] for batch in net.batches]
+    return _for_batches([np.zeros(shape, np.float32) for shape in shapes])
+
+
+def _pieces(net: Net, view: View, axis: int, sizes: tuple[int, ...]) -> tuple[View, ...]:
     if len(sizes) == 1:
         return (view,)
     if all(size == sizes[0] for size in sizes[:-1]) and sizes[-1] <= sizes[0]:
-        return tuple(cut(call.net, view, axis, lambda atom: Split(sizes[0], atom)))
+        return tuple(cut(net, view, axis, lambda atom: Split(sizes[0], atom)))
     starts = np.cumsum((0, *sizes)).tolist()
     return tuple(
         piece
-        for start, stop in zip(starts, starts[1:], strict=False)
-        for piece in cut(call.net, view, axis, lambda atom, a=start, b=stop: Slice(a, b, atom))  # type: ignore[misc]
+        for start, stop in pairwise(starts)
+        for piece in cut(net, view, axis, lambda atom, a=start, b=stop: Slice(a, b, atom))  # type: ignore[misc]
     )
 
 
@@ -200,7 +214,7 @@ def slice_(call: Call) -> View:
                 continue
             raise Unreadable("it cuts samples out of the batch")
         chosen = range(view.per_sample(axis))[start:stop:step]
-        if not call.known(2).other is None and len(call.operands) > 2:
+        if call.known(2).other is not None and len(call.operands) > 2:
             raise Unreadable("where it ends depends on the size of the batch")
         view = taken(call.net, view, axis, list(chosen))
     return view
@@ -243,11 +257,9 @@ def _runs(places: list[int]) -> list[range]:
 def gather(call: Call) -> View:
     """Elements at known places of an axis."""
     view, at = call.view(0), call.known(1)
-    axis = axis_of(call.int("axis", 0), view.rank)
+    axis = axis_of(call.whole("axis", 0), view.rank)
     if BATCH in view.axes[axis]:
-        if all(places == list(range(batch)) for places, batch in zip(_each_batch(at, call.net), call.net.batches, strict=True)):
-            return view
-        raise Unreadable("it takes samples out of the batch")
+        return _all_samples(call.net, view, axis, at)
     places = at.fixed("the places that it takes").astype(np.int64)
     length = view.per_sample(axis)
     if places.size and (places.min() < -length or places.max() >= length):
@@ -262,7 +274,36 @@ def gather(call: Call) -> View:
     chosen = taken(call.net, view, axis, [int(place) % length for place in places.reshape(-1)])
     shape = chosen.shape(call.net.batches[0])
     targets = [(*s[:axis], *places.shape, *s[axis + 1 :]) for s in map(chosen.shape, call.net.batches)]
-    return chosen if places.ndim == 1 and len(shape) == view.rank else chosen.reshaped(targets, call.net.batches)
+    return chosen if places.ndim == 1 and len(shape) == view.rank else regrouped(call.net, chosen, targets)
+
+
+def _all_samples(net: Net, view: View, axis: int, at: Known) -> View:
+    """Elements of an axis that holds the batch: all of them, in their order, is all that can be asked for."""
+    arrays = [at.array, at.array if at.other is None else at.other][: len(net.batches)]
+    shapes = [view.shape(batch) for batch in net.batches]
+    if any(
+        array.size != s[axis] or (array.ravel() != np.arange(array.size)).any()
+        for array, s in zip(arrays, shapes, strict=True)
+    ):
+        raise Unreadable("it takes samples out of the batch")
+    targets = [(*s[:axis], *array.shape, *s[axis + 1 :]) for array, s in zip(arrays, shapes, strict=True)]
+    return regrouped(net, view, targets)
+
+
+def gather_nd(call: Call) -> View:
+    """Elements at known places of the first axes, taken as one."""
+    view, places = call.view(0), call.fixed(1).astype(np.int64)
+    if call.whole("batch_dims", 0):
+        raise Unreadable("it takes other places in every sample")
+    depth = places.shape[-1]
+    if any(BATCH in axis for axis in view.axes[:depth]):
+        raise Unreadable("it takes samples out of the batch")
+    extents = [view.per_sample(axis) for axis in range(depth)]
+    flat = np.ravel_multi_index(tuple(np.moveaxis(places % extents, -1, 0)), tuple(extents))
+    merged = replace(view, axes=(tuple(a for axis in view.axes[:depth] for a in axis), *view.axes[depth:]))
+    chosen = taken(call.net, merged, 0, flat.ravel().tolist())
+    targets = [(*flat.shape, *chosen.shape(batch)[1:]) for batch in call.net.batches]
+    return regrouped(call.net, chosen, targets)
 
 
 def expand(call: Call) -> View | Known:
@@ -275,11 +316,14 @@ def expand(call: Call) -> View | Known:
     other = [1] * (rank - len(wanted[-1])) + wanted[-1]
     axes = list(padded.axes)
     for place, (one, two) in enumerate(zip(shape, other, strict=True)):
-        if one != two:
+        if one != two and [padded.shape(batch)[place] for batch in call.net.batches] != [one, two]:
             if (one, two) != (call.net.batches[0], call.net.batches[-1]) or padded.per_sample(place) != 1:
                 raise Unreadable("it repeats elements as often as the batch has samples")
             axes[place] = (BATCH,)  # a tensor is repeated over the batch as it is
-    extents = [max(extent, 1 if BATCH in axis else padded.per_sample(i)) for i, (extent, axis) in enumerate(zip(shape, axes, strict=True))]
+    extents = [
+        max(extent, 1 if BATCH in axis else padded.per_sample(i))
+        for i, (extent, axis) in enumerate(zip(shape, axes, strict=True))
+    ]
     return spread(call.net, replace(padded, axes=tuple(axes)), extents)
 
 
@@ -342,7 +386,7 @@ def _padded(call: Call, view: View, axis: int, sides: tuple[int, int], value: fl
 
 def depth_to_space(call: Call) -> View:
     """Channels to pixels; CRD is a pixel shuffle."""
-    view, block = call.view(0), call.int("blocksize", 1)
+    view, block = call.view(0), call.whole("blocksize", 1)
     order = (0, 1, 4, 2, 5, 3) if call.text("mode", "DCR") == "CRD" else (0, 3, 4, 1, 5, 2)
     targets, reached = [], []
     for batch in call.net.batches:
@@ -350,20 +394,21 @@ def depth_to_space(call: Call) -> View:
         crd = order[1] == 1
         targets.append((n, c // block**2, block, block, h, w) if crd else (n, block, block, c // block**2, h, w))
         reached.append((n, c // block**2, h * block, w * block))
-    parts = view.reshaped(targets, call.net.batches).transposed(order)
-    return parts.reshaped(reached, call.net.batches)
+    parts = regrouped(call.net, view, targets).transposed(order)
+    return regrouped(call.net, parts, reached)
 
 
 def space_to_depth(call: Call) -> View:
     """Pixels to channels."""
-    view, block = call.view(0), call.int("blocksize", 1)
+    view, block = call.view(0), call.whole("blocksize", 1)
     order = (0, 1, 3, 5, 2, 4) if call.text("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
     targets, reached = [], []
     for batch in call.net.batches:
         n, c, h, w = view.shape(batch)
         targets.append((n, c, h // block, block, w // block, block))
         reached.append((n, c * block**2, h // block, w // block))
-    return view.reshaped(targets, call.net.batches).transposed(order).reshaped(reached, call.net.batches)
+    parts = regrouped(call.net, view, targets).transposed(order)
+    return regrouped(call.net, parts, reached)
 
 
 def identity(call: Call) -> View:
@@ -390,6 +435,7 @@ READERS: dict[str, Callable[[Call], Result]] = {
     "Split": split,
     "Slice": slice_,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Expand": expand,
     "Tile": tile,
     "Pad": pad,

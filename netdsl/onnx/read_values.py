@@ -1,7 +1,7 @@
 """What a value of an ONNX graph is while it is read: known numbers, or a view of a tensor of the net.
 
-In the net the batch is implied and every shape is that of one sample; in ONNX the batch is an axis like any other, which
-a transposition moves and a reshape merges with others. A view says where it is: it splits a tensor's extents into
+In the net the batch is implied and every shape is that of one sample; in ONNX the batch is an axis like any other,
+which a transposition moves and a reshape merges with others. A view says where it is: it splits a tensor's extents into
 atoms, and writes each ONNX axis as a product of atoms, the batch among them. Reshapes and transpositions then only
 regroup atoms; steps of the net come of them where an operator needs its operand in a certain order.
 """

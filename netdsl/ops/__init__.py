@@ -29,11 +29,12 @@ from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Scale, Shift, Sub
+from netdsl.ops.function import Apply, Compare, Power, Select
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
-from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import (
@@ -62,7 +63,8 @@ ALL: tuple[type[Op], ...] = (
     *(Abs, Exp, Log, Sqrt, Clamp, Softmax, LogSoftmax),
     *(Dropout, DropPath),
     *(Add, Mul, Sub, Div, Maximum, Minimum, Scale, Shift),
-    *(Mean, Sum, Largest, Smallest),
+    *(Apply, Power, Compare, Select),
+    *(Mean, Sum, Product, Largest, Smallest),
     *(Flatten, Reshape, Transpose, Tokens, Pad, Crop, Concat, Split, Slice, Take),
     *(Upsample, Shuffle, PixelShuffle, Relayout),
     *(Each, Regroup),

@@ -69,6 +69,12 @@ class Sum(Reduce):
     word: ClassVar[str] = "sum"
 
 
+class Product(Reduce):
+    """The product along axes, as `torch.prod`. Cost: 1 operation per element of the operand."""
+
+    word: ClassVar[str] = "product"
+
+
 class Largest(Reduce):
     """The largest element along axes, as `torch.amax`. Cost: 1 operation per element of the operand."""
 

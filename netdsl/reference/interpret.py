@@ -12,6 +12,7 @@ from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops import activation as activation_ops
 from netdsl.ops import elementwise as elementwise_ops
+from netdsl.ops import function as function_ops
 from netdsl.ops import reduce as reduce_ops
 from netdsl.ops import shape as shape_ops
 from netdsl.ops.attention import Attend, Attention
@@ -30,6 +31,7 @@ from netdsl.reference import (
     conv,
     each,
     elementwise,
+    function,
     linear,
     noise,
     norm,
@@ -89,6 +91,10 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     elementwise_ops.Minimum: elementwise.minimum,
     elementwise_ops.Scale: elementwise.scale,
     elementwise_ops.Shift: elementwise.shift,
+    function_ops.Apply: function.apply,
+    function_ops.Power: function.power,
+    function_ops.Compare: function.compare,
+    function_ops.Select: function.select,
     shape_ops.Flatten: shape.flatten,
     shape_ops.Reshape: shape.reshape,
     shape_ops.Transpose: shape.transpose,
@@ -109,6 +115,7 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     RoiAlign: regions.roi_align,
     reduce_ops.Mean: reduce.mean,
     reduce_ops.Sum: reduce.total,
+    reduce_ops.Product: reduce.product,
     reduce_ops.Largest: reduce.largest,
     reduce_ops.Smallest: reduce.smallest,
 }

@@ -16,6 +16,11 @@ def total(op: ops.Sum, x: Array) -> Array:
     return x.sum(_axes(op), keepdims=op.keep)
 
 
+def product(op: ops.Product, x: Array) -> Array:
+    """The product over the axes."""
+    return x.prod(_axes(op), keepdims=op.keep)
+
+
 def largest(op: ops.Largest, x: Array) -> Array:
     """The largest element over the axes."""
     return x.max(_axes(op), keepdims=op.keep)

@@ -18,7 +18,7 @@ from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
-from netdsl.ops import ALL, Conv, Div, Fc, Log, MatMul, Mul, Sqrt, UpConv
+from netdsl.ops import ALL, Conv, Div, Fc, Log, MatMul, Mul, Power, Sqrt, UpConv
 from netdsl.ops.base import ONES, Op
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType, Layout
@@ -26,7 +26,7 @@ from netdsl.tensor import DType, Layout
 ROOT = Path(__file__).parents[2]
 BATCH = 3
 MATRIX: tuple[type[Op], ...] = (Conv, UpConv, Fc, MatMul)
-POSITIVE: tuple[type[Op], ...] = (Div, Log, Sqrt)
+POSITIVE: tuple[type[Op], ...] = (Div, Log, Power, Sqrt)
 """Operators whose operands are kept away from 0, where results have no size to compare with."""
 NETWORKS = (("resnet.net", "ResNet50"), ("vgg.net", "VGG16"))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netdsl.ops import ALL, activation, attention, conv, elementwise, linear, norm, pool, reduce, shape
+from netdsl.ops import ALL, activation, attention, conv, elementwise, function, linear, norm, pool, reduce, shape
 from netdsl.ops.base import Cost, Op, Sample, feature_map, vector
 from netdsl.tensor import TensorType
 
@@ -138,7 +138,9 @@ PER_ELEMENT: dict[Op, int] = {
     norm.GroupNorm(3, affine=False): 5,
     elementwise.Scale(2.0): 1,
     elementwise.Shift(2.0): 1,
+    function.Apply("sin"): 1,
     reduce.Mean(): 1,
+    reduce.Product(): 1,
     reduce.Sum((0,)): 1,
     reduce.Largest((1, 2)): 1,
     reduce.Smallest(keep=True): 1,

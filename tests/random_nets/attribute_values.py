@@ -8,7 +8,7 @@ from typing import Any
 
 from dice import Dice
 
-from netdsl.ops import activation, attention, conv, elementwise, linear, noise, norm, pool, reduce, shape
+from netdsl.ops import activation, attention, conv, elementwise, function, linear, noise, norm, pool, reduce, shape
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -336,7 +336,9 @@ ANY: dict[type[Op], Draw] = {
     noise.DropPath: optional(p=lambda dice: dice.between(0, 7) / 8),
     elementwise.Scale: lambda dice, x: {"factor": small(dice) - 1.0625},
     elementwise.Shift: lambda dice, x: {"amount": small(dice) - 1},
+    function.Apply: lambda dice, x: {"function": dice.choice(function.FUNCTIONS)},
     reduce.Mean: reduced,
+    reduce.Product: reduced,
     reduce.Sum: reduced,
     reduce.Largest: reduced,
     reduce.Smallest: reduced,
@@ -386,7 +388,7 @@ KEEPING: dict[type[Op], Draw] = {
 """Operators whose result has the operand's type."""
 
 POSITIVE = (activation.Log, activation.Sqrt)
-BOUNDED = (activation.Exp,)
+BOUNDED = (activation.Exp, reduce.Product)
 """Operators that want operands above 0, or not far from it."""
 
 

@@ -15,6 +15,7 @@ from netdsl.ops import (
     conv,
     each,
     elementwise,
+    function,
     linear,
     noise,
     norm,
@@ -59,6 +60,8 @@ def next_axis(op: Any, x: tuple[int, ...]) -> Op:
 def earlier(op: shape.Slice, x: tuple[int, ...]) -> Op:
     return replace(op, start=op.start - 1, stop=op.stop - 1) if op.start else op
 
+
+NEXT = (*function.FUNCTIONS[1:], function.FUNCTIONS[0])
 
 TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     conv.Conv: {"padding off by one": off_by_one},
@@ -122,6 +125,15 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     elementwise.Minimum: {"largest": other(lambda op: elementwise.Maximum())},
     elementwise.Scale: {"another factor": fields(factor=lambda factor: factor + 1e-3)},
     elementwise.Shift: {"another amount": fields(amount=lambda amount: amount + 1e-3)},
+    function.Apply: {
+        "another function": lambda op, x: replace(op, function=NEXT[function.FUNCTIONS.index(op.function)]),
+    },
+    function.Power: {"product": other(lambda op: elementwise.Mul())},
+    function.Compare: {
+        "another relation": lambda op, x: replace(op, relation={"less": "greater"}.get(op.relation, "less")),
+    },
+    function.Select: {"sum": other(lambda op: elementwise.Add())},
+    reduce.Product: {"sum": other(lambda op: reduce.Sum(op.axis, op.keep))},
     reduce.Mean: {"not divided": other(lambda op: reduce.Sum(op.axis, op.keep))},
     reduce.Sum: {"divided": other(lambda op: reduce.Mean(op.axis, op.keep))},
     reduce.Largest: {"smallest": other(lambda op: reduce.Smallest(op.axis, op.keep))},

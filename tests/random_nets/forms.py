@@ -11,6 +11,7 @@ from expansion import Trace
 from items import IT, Author, Item, Reference, Scope, braces, named, sequence, tensors
 from operators import (
     anywhere,
+    chosen,
     cut_like,
     divided,
     guarded,
@@ -22,6 +23,7 @@ from operators import (
     own,
     places,
     product,
+    raised,
     regions,
     several,
     shifted,
@@ -30,7 +32,7 @@ from operators import (
 )
 from spelling import Expression, spelled
 
-from netdsl.ops import activation, conv, each, elementwise, linear, norm, pool, shape
+from netdsl.ops import activation, conv, each, elementwise, function, linear, norm, pool, shape
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -99,6 +101,8 @@ def branches(author: Author, trace: Trace, scope: Scope, it: int, keep: bool, de
     dice, x = author.dice, trace.types[it]
     op = dice.choice(KEEPING_BRANCHES if keep else (*KEEPING_BRANCHES, shape.Concat, linear.MatMul))
     values: dict[str, Any] = {}
+    if op is function.Compare:
+        values["relation"] = dice.choice(function.RELATIONS)
     if op is elementwise.Div and dice.chance(50):
         values["eps"] = 0.25
     if op is shape.Concat:
@@ -110,7 +114,7 @@ def branches(author: Author, trace: Trace, scope: Scope, it: int, keep: bool, de
         if x.rank < 2:
             return None
         values[dice.choice(("transpose_a", "transpose_b"))] = True
-    count = 2 if op.operands[1] == 2 else dice.between(2, 3)
+    count = op.operands[1] or dice.between(2, 3)
     parts = [branch(author, trace, scope, it, op, place, depth) for place in range(count)]
     author.count(f"branches: {op.word}")
     settings = spelled(dice, op, values, author.count)
@@ -133,12 +137,17 @@ KEEPING_BRANCHES = (
     elementwise.Minimum,
     elementwise.Sub,
     elementwise.Div,
+    function.Power,
+    function.Compare,
+    function.Select,
 )
 
 
 def branch(author: Author, trace: Trace, scope: Scope, it: int, op: type[Op], place: int, depth: int) -> Item:
     dice, x = author.dice, trace.types[it]
-    if op is elementwise.Div and place:
+    if op is function.Power and place:
+        return sequence(author, [layer(author, activation.Tanh, {}), shifted(author)])
+    if op is function.Power or (op is elementwise.Div and place):
         return sequence(author, [layer(author, activation.Softplus, {}), shifted(author)])
     if dice.chance(25):
         author.count("branch: it")
@@ -535,6 +544,8 @@ SIMPLE = (
     _simple(with_named, "trace scope x keep"),
     _simple(with_param, "x keep"),
     _simple(divided, "x keep"),
+    _simple(chosen, "x keep"),
+    _simple(raised, "x keep"),
     _simple(places, "x keep"),
 )
 FREE_SIMPLE = (

@@ -10,12 +10,20 @@ from expansion import Trace, bound
 from items import IT, Author, Item, Reference, Scope, named, sequence, tensors
 from spelling import Expression, number, spelled
 
-from netdsl.ops import activation, conv, elementwise, linear, norm, pool, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, shape
 from netdsl.ops.base import Op
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.tensor import TensorType
 
-FAVOURED = {conv.Conv: 2, conv.UpConv: 3, pool.Pool: 4, shape.Upsample: 3, shape.Pad: 2, shape.PixelShuffle: 1}
+FAVOURED = {
+    conv.Conv: 2,
+    conv.UpConv: 3,
+    pool.Pool: 4,
+    shape.Upsample: 3,
+    shape.Pad: 2,
+    shape.PixelShuffle: 1,
+    function.Apply: 2,
+}
 """Those with the most attributes are taken more often, by so much."""
 WORDS = (*ANY, *(op for op, times in FAVOURED.items() for _ in range(times)))
 KEEPING_WORDS = (*KEEPING, conv.Conv, conv.Conv)
@@ -162,6 +170,26 @@ def divided(author: Author, x: TensorType, keep: bool) -> Item:
     values: Values = {"eps": small(author.dice)} if author.dice.chance(60) else {}
     chain = sequence(author, [layer(author, activation.Abs, {}), shifted(author)], one_line=True)
     return sequence(author, [let(author, name, chain), layer(author, elementwise.Div, values, (IT, own(name)))])
+
+
+def chosen(author: Author, x: TensorType, keep: bool) -> Item:
+    """A comparison with a tensor near `it`, and a choice by it: relu with a bend elsewhere."""
+    dice = author.dice
+    name, mask = author.tensor_name(), author.tensor_name()
+    near = sequence(author, [layer(author, activation.Tanh, {}), shifted(author)], one_line=True)
+    compared = layer(author, function.Compare, {"relation": dice.choice(function.RELATIONS)}, (IT, own(name)))
+    kept = let(author, mask, Item(compared.text, compared.run, opens=True))
+    return sequence(
+        author, [let(author, name, near), kept, layer(author, function.Select, {}, (own(mask), IT, own(name)))]
+    )
+
+
+def raised(author: Author, x: TensorType, keep: bool) -> Item:
+    """A power of what is above 0."""
+    name = author.tensor_name()
+    exponent = layer(author, activation.Tanh, {})
+    base = [layer(author, activation.Sigmoid, {}), shifted(author)]
+    return sequence(author, [let(author, name, exponent), *base, layer(author, function.Power, {}, (IT, own(name)))])
 
 
 def let(author: Author, name: str, chain: Item, start: Reference = IT) -> Item:

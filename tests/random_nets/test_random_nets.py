@@ -125,7 +125,8 @@ shared_layer | shared operator | shared block | shared: chained | shared: on a n
 param = 1 | param = 0.5 | param = normal | param = uniform | shape spaced | shape closed up
 shape checked, closed up | shape checked, spaced | layer called in an expression | layers on weights alone
 regions | it left out | it said | it last | it twice | three operands | from_a_name | aside | arithmetic
-with_named | with_param | divided | places | product | joined_end_to_end | several | cut_like | crop like another
+with_named | with_param | divided | chosen | raised | places | product | joined_end_to_end | several | cut_like
+crop like another
 value by position | short name | long name | glued | glued extents | extents by name | list as a value | flag
 flag with a value | field of a flag | word by name | word as a string | expression as a value | expression as a flag
 input of 1 axes | input of 2 axes | input of 3 axes | input of 4 axes | input of whole numbers | input of booleans

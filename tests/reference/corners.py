@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdsl.ops import activation, conv, elementwise, linear, norm, pool, reduce, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, reduce, shape
 from netdsl.ops.base import Op, Sample, feature_map
 from netdsl.tensor import TensorType
 
@@ -127,6 +127,7 @@ CORNERS: dict[type[Op], tuple[Sample, ...]] = {
             elementwise.Div,
             elementwise.Maximum,
             elementwise.Minimum,
+            function.Power,
         )
     },
     shape.Flatten: (plain("constant", shape.Flatten(), constant(2, 3, 4)), plain("line", shape.Flatten(), LINE)),
@@ -189,6 +190,6 @@ CORNERS: dict[type[Op], tuple[Sample, ...]] = {
             plain("channels", kind((0,)), IMAGE),
             plain("constant", kind((0,)), constant(4, 3)),
         )
-        for kind in (reduce.Mean, reduce.Sum, reduce.Largest, reduce.Smallest)
+        for kind in (reduce.Mean, reduce.Sum, reduce.Product, reduce.Largest, reduce.Smallest)
     },
 }

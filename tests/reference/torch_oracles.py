@@ -14,6 +14,7 @@ from netdsl.ops import (
     conv,
     each,
     elementwise,
+    function,
     linear,
     noise,
     norm,
@@ -204,6 +205,22 @@ def reduced(function: str) -> Callable[..., Tensor]:
     return reduce_
 
 
+RELATIONS = {"equal": "eq", "unequal": "ne", "less": "lt", "atmost": "le", "greater": "gt", "atleast": "ge"}
+
+
+def product_(op: reduce.Product, x: Tensor) -> Tensor:
+    axes = sorted({axis % (x.ndim - 1) + 1 for axis in op.axis} or range(1, x.ndim), reverse=True)
+    for axis in axes:
+        x = torch.prod(x, axis, keepdim=op.keep)
+    return x
+
+
+def select_(op: function.Select, *operands: Tensor) -> Tensor:
+    rank = max(t.ndim for t in operands)
+    mask, a, b = (t.reshape(len(t), *[1] * (rank - 1)) if t.ndim < rank else t for t in operands)
+    return torch.where(mask != 0, a, b)
+
+
 def axis_of(axis: int, x: Tensor) -> int:
     return axis if axis < 0 else axis + 1
 
@@ -289,6 +306,10 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     elementwise.Minimum: joined("minimum"),
     elementwise.Scale: lambda op, x: torch.mul(x, op.factor),
     elementwise.Shift: lambda op, x: torch.add(x, op.amount),
+    function.Apply: lambda op, x: getattr(torch, op.function)(x),
+    function.Power: joined("pow"),
+    function.Compare: lambda op, *x: joined(RELATIONS[op.relation])(op, *x).to(x[0].dtype),
+    function.Select: select_,
     shape.Flatten: lambda op, x: torch.flatten(x, 1),
     shape.Reshape: lambda op, x: torch.reshape(x, (-1, *op.to)),
     shape.Transpose: lambda op, x: torch.permute(x, (0, *(axis + 1 for axis in op.order))),
@@ -313,6 +334,7 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     each.Regroup: lambda op, x: torch.unflatten(x, 0, (-1, op.count)),
     reduce.Mean: reduced("mean"),
     reduce.Sum: reduced("sum"),
+    reduce.Product: product_,
     reduce.Largest: reduced("amax"),
     reduce.Smallest: reduced("amin"),
 }

@@ -11,7 +11,7 @@ from small_nets import single
 
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
-from netdsl.ops import ALL, Div, Embed, Log, LogSoftmax, Relayout, Sqrt, Transpose
+from netdsl.ops import ALL, Div, Embed, Log, LogSoftmax, Power, Relayout, Sqrt, Transpose
 from netdsl.ops.base import Op, Sample
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType, TensorType
@@ -19,7 +19,7 @@ from netdsl.tensor import DType, TensorType
 pytestmark = pytest.mark.triton
 
 SAMPLES = [pytest.param(op, sample, id=f"{op.word}-{sample.name}") for op in ALL for sample in op.samples()]
-POSITIVE: tuple[type[Op], ...] = (Div, Log, Sqrt)
+POSITIVE: tuple[type[Op], ...] = (Div, Log, Power, Sqrt)
 """Operators whose operands are kept away from 0, where results have no size to compare with."""
 
 

@@ -18,7 +18,7 @@ from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
-from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import (
@@ -77,6 +77,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     PixelShuffle: shape.pixel_shuffle,
     Mean: reduce.reduction,
     Sum: reduce.reduction,
+    Product: reduce.reduction,
     Largest: reduce.reduction,
     Smallest: reduce.reduction,
 }

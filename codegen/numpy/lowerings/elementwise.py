@@ -10,7 +10,7 @@ from typing import Any
 from netdsl.codegen.numpy.calls import RESULT, Elementwise, Operand, Step
 from netdsl.codegen.numpy.storage import View, aligned, channel_step
 from netdsl.ir.graph import Value
-from netdsl.ops import activation, elementwise, noise
+from netdsl.ops import activation, elementwise, function, noise
 from netdsl.ops.base import Op
 from netdsl.tensor import Layout
 
@@ -34,6 +34,18 @@ class Exponential:
 
     alpha: float
     scale: float
+
+
+FUNCTIONS = {"atan": "np.arctan", "erf": "error_function", "round": "np.rint"}
+RELATIONS = {
+    "equal": "np.equal",
+    "unequal": "np.not_equal",
+    "less": "np.less",
+    "atmost": "np.less_equal",
+    "greater": "np.greater",
+    "atleast": "np.greater_equal",
+}
+"""Functions and relations by NumPy's names, where they are others."""
 
 
 def _unary(function: str, *arguments: float) -> Callable[[Any], tuple[Step, ...]]:
@@ -66,6 +78,7 @@ UNARY: dict[type[Op], Callable[[Any], tuple[Step, ...]]] = {
     activation.Log: _unary("np.log"),
     activation.Sqrt: _unary("np.sqrt"),
     activation.Clamp: lambda op: (Step("np.clip", (X, op.low, op.high)),),
+    function.Apply: lambda op: (Step(FUNCTIONS.get(op.function, f"np.{op.function}"), (X,)),),
     elementwise.Scale: lambda op: (Step("np.multiply", (X, op.factor)),),
     elementwise.Shift: lambda op: (Step("np.add", (X, op.amount)),),
     noise.Dropout: _unary("np.positive"),
@@ -79,6 +92,9 @@ JOINED: dict[type[Op], Callable[[Any, int], tuple[Step, ...]]] = {
     elementwise.Maximum: _joined("np.maximum"),
     elementwise.Minimum: _joined("np.minimum"),
     elementwise.Sub: _joined("np.subtract"),
+    function.Power: _joined("np.power"),
+    function.Compare: lambda op, count: (Step(RELATIONS[op.relation], (X, Operand(1))),),
+    function.Select: lambda op, count: (Step("select", (X, Operand(1), Operand(2))),),
     elementwise.Div: lambda op, count: (
         (Step("divide", (X, Operand(1)), Epsilon(op.eps)) if op.eps else Step("np.divide", (X, Operand(1)))),
     ),

@@ -14,7 +14,7 @@ from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.tiling import power_above
 from netdsl.ops.activation import LogSoftmax, Softmax
 from netdsl.ops.norm import GroupNorm, LayerNorm
-from netdsl.ops.reduce import Largest, Mean, Reduce, Smallest, Sum
+from netdsl.ops.reduce import Largest, Mean, Product, Reduce, Smallest, Sum
 from netdsl.tensor import TensorType, shape_text
 
 TAKEN = ("x", "y", "rows", "row", "row_ok", "x_row", "k", "acc", "value")
@@ -80,10 +80,11 @@ def merged(axes: list[Axis]) -> tuple[Axis, ...]:
 
 
 def reduce(planner: Planner, site: Site) -> None:
-    """`mean`, `sum`, `largest`, `smallest`."""
+    """`mean`, `sum`, `product`, `largest`, `smallest`."""
     op = site.op
     assert isinstance(op, Reduce)
-    reduction(planner, site, {Mean: "mean", Sum: "sum", Largest: "largest", Smallest: "smallest"}[type(op)], op.axis)
+    names = {Mean: "mean", Sum: "sum", Product: "product", Largest: "largest", Smallest: "smallest"}
+    reduction(planner, site, names[type(op)], op.axis)
 
 
 def reduction(planner: Planner, site: Site, function: str, gone: tuple[int, ...]) -> None:
@@ -118,9 +119,9 @@ def reduction(planner: Planner, site: Site, function: str, gone: tuple[int, ...]
     place = Place(result, Coordinate(n, ROW), axes, y_row, {ROW: "row_ok"})
     body = planner.body(place, TAKEN)
     text = site.finish(body, "acc")
-    starts = {"mean": "0.0", "sum": "0.0", "largest": 'float("-inf")', "smallest": 'float("inf")'}
+    starts = {"mean": "0.0", "sum": "0.0", "product": "1.0", "largest": 'float("-inf")', "smallest": 'float("inf")'}
     title = f"The {function} of {walk.length} elements, for each row."
-    combine = {"largest": "maximum", "smallest": "minimum"}.get(function, "")
+    combine = {"product": "multiply", "largest": "maximum", "smallest": "minimum"}.get(function, "")
     spec = ReduceKernel(title, function, walk.length, starts[function], combine, x_row, x_step, y_row, text)
     m, k = planner.tiling.rows(walk.length, walk.along_rows)
     count = times(prod(axis.extent for axis in walk.rows), result)

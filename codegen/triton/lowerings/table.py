@@ -29,7 +29,7 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
-from netdsl.ops.reduce import Largest, Mean, Smallest, Sum
+from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
 
@@ -55,6 +55,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     LogSoftmax: reduce.softmax,
     Mean: reduce.reduce,
     Sum: reduce.reduce,
+    Product: reduce.reduce,
     Largest: reduce.reduce,
     Smallest: reduce.reduce,
     Dropout: movement.identity,

@@ -1,0 +1,410 @@
+"""From an ONNX model to a graph of netdsl: node by node, in order; what cannot be expressed is reported, all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from netdsl import codes
+from netdsl.diagnostics import Diagnostic, NetError
+from netdsl.files import refuse
+from netdsl.ir.graph import Graph
+from netdsl.limits import DEFAULT_LIMITS, Limits
+from netdsl.onnx import read_elementwise, read_matmul, read_pool, read_reduce, read_resize, read_shape
+from netdsl.onnx.read_align import over_batch
+from netdsl.onnx.read_call import Call, Operand
+from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, read_model, tensor
+from netdsl.onnx.read_fold import fold
+from netdsl.onnx.read_net import Net
+from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
+from netdsl.ops.base import ShapeError
+from netdsl.tensor import TensorType
+from netdsl.tensorfile import shown
+
+READERS: dict[str, Callable[[Call], Any]] = {
+    **read_pool.READERS,
+    **read_elementwise.READERS,
+    **read_reduce.READERS,
+    **read_matmul.READERS,
+    **read_shape.READERS,
+    **read_resize.READERS,
+}
+"""What an operator of ONNX becomes; `read_fold` computes those whose operands are all known."""
+
+BATCHES = (1009, 1013)
+"""Two sizes that stand for any batch: primes, so that no other extent is a multiple of them by chance."""
+
+STANDARD = ("", "ai.onnx")
+EXPANSIONS = 50
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name in ONNX and in the net, and which ONNX axis is the batch.
+
+    `batch_axis` is None where ONNX sees a single sample.
+    """
+
+    onnx: str
+    name: str
+    batch_axis: int | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model that was read: the graph, arrays by the names of its parameters, and how inputs and outputs map."""
+
+    graph: Graph
+    weights: dict[str, Array]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+def read(
+    path: str,
+    name: str,
+    shapes: Mapping[str, Extents] | None = None,
+    constants: Mapping[str, Array] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Reading:
+    """A model from its file.
+
+    shapes     shapes per sample of inputs by their ONNX names, where the model leaves extents open.
+    constants  numbers of inputs that settle shapes or weights, and so must be known.
+
+    Raises NetError with everything that cannot be read (E0801 to E0805, E09).
+    """
+    return read_parsed(read_model(path, limits), name, shapes or {}, constants or {})
+
+
+def read_parsed(model: Model, name: str, shapes: Mapping[str, Extents], constants: Mapping[str, Array]) -> Reading:
+    """A parsed model as a graph: with its first axis as the batch, or, where that fails, as a single sample."""
+    inputs = _inputs(model, shapes, constants)
+    fixed = all(extents[0] is not None for extents in inputs.values() if extents)
+    try:
+        return _Reader(model, name, inputs, constants, batched=True).run()
+    except NetError as error:
+        if not fixed or not any(d.code in (codes.NOT_EXPRESSIBLE, codes.MODEL_SHAPES) for d in error.diagnostics):
+            raise
+        try:
+            return _Reader(model, name, inputs, constants, batched=False).run()
+        except NetError:
+            raise error from None
+
+
+Extent = int | None
+
+
+def _inputs(
+    model: Model, shapes: Mapping[str, Extents], constants: Mapping[str, Array]
+) -> dict[str, tuple[Extent, ...]]:
+    """The extents of every input that the net will have; None for an open first one, which is the batch."""
+    graph = model.proto.graph
+    initial = {item.name for item in graph.initializer} | {item.values.name for item in graph.sparse_initializer}
+    known = [value.name for value in graph.input if value.name not in initial]
+    for given in (*shapes, *constants):
+        if given not in known:
+            listed = ", ".join(shown(item) for item in known)
+            raise refuse(codes.UNKNOWN_INPUT, f"the model has no input {shown(given)}; it has {listed}")
+    result = {}
+    for value in graph.input:
+        if value.name in initial or value.name in constants:
+            continue
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+            raise refuse(codes.OPEN_SHAPE, f"the input `{shown(value.name)}` has no shape", _shape_help(value.name))
+        extents: list[Extent] = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        if value.name in shapes:
+            extents[1:] = shapes[value.name]
+        if any(extent is None for extent in extents[1:]):
+            written = " x ".join("?" if extent is None else str(extent) for extent in extents)
+            message = f"the input `{shown(value.name)}` is {written}; only the first extent, the batch, may be open"
+            raise refuse(codes.OPEN_SHAPE, message, _shape_help(value.name))
+        if any(extent is not None and extent < 1 for extent in extents):
+            raise malformed(f"the input `{shown(value.name)}` has the shape {extents}; extents are at least 1")
+        size = int(np.prod([extent or 1 for extent in extents], dtype=object))
+        if size > model.limits.tensor_elements or len(extents) > model.limits.rank + 1:
+            raise refuse(codes.TENSOR_TOO_LARGE, f"the input `{shown(value.name)}` has {size} elements, over the limit")
+        result[value.name] = tuple(extents)
+    return result
+
+
+def _shape_help(name: str) -> str:
+    return f"say it: `--shape {shown(name)}=3x224x224`, without the batch"
+
+
+class _Reader:
+    """Reads one model once, under one reading of its first axis."""
+
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        inputs: Mapping[str, tuple[Extent, ...]],
+        constants: Mapping[str, Array],
+        *,
+        batched: bool,
+    ) -> None:
+        self.model = model
+        self.found: list[Diagnostic] = []
+        self.values: dict[str, View | Known | Poison] = {}
+        self._onnx = import_onnx()
+        self._batched = batched
+        first = next((extents[0] for extents in inputs.values() if len(extents) > 1), 1)
+        batches = BATCHES if any(extents and extents[0] is None for extents in inputs.values()) else (first or 1,)
+        self.net = Net(name, batches if batched else (1,), model.limits)
+        self._opsets = {item.domain: item.version for item in model.proto.opset_import}
+        self._functions = {(f.domain, f.name): f for f in model.proto.functions}
+        self._expanded = 0
+        for key, array in constants.items():
+            self.values[key] = Known(np.asarray(array), None, key)
+        self.inputs = tuple(self._input(key, extents) for key, extents in inputs.items())
+
+    def _input(self, name: str, extents: tuple[Extent, ...]) -> Port:
+        batch = extents[0] if extents else 1
+        mine = len(extents) > 1 and (batch is None or (batch,) == self.net.batches)
+        batched = self._batched and (mine or batch is None)
+        shape = tuple(extent or 1 for extent in (extents[1:] if batched else extents))
+        label = self.net.unique(name.replace(".", "_"))
+        value = self.net.builder.input(label, TensorType(shape or (1,)))  # a single number is one element
+        axes: list[tuple[int, ...]] = [(index,) for index in range(len(shape))]
+        self.values[name] = View(
+            value, value.type.shape, ((BATCH,), *axes) if batched else tuple(axes), self._is_whole(name)
+        )
+        return Port(name, label, 0 if batched else None)
+
+    def _is_whole(self, name: str) -> bool:
+        kind = next(value.type.tensor_type.elem_type for value in self.model.proto.graph.input if value.name == name)
+        return kind not in (1, 10, 11, 16)
+
+    def run(self) -> Reading:
+        """Read all nodes, then the outputs. Raises NetError with everything that could not be expressed."""
+        graph = self.model.proto.graph
+        for item in graph.initializer:
+            if item.name in self.values:
+                raise malformed(f"{self.model.name}: `{shown(item.name)}` is given twice")
+            self.values[item.name] = self._initializer(item)
+        for item in graph.sparse_initializer:
+            self._refuse(f"the initializer `{shown(item.values.name)}`", "sparse tensors are not read")
+            self.values[item.values.name] = Poison()
+        self._nodes(graph.node, "")
+        outputs = [self._output(value.name) for value in graph.output]
+        if self.found:
+            raise NetError(self.found)
+        ports = []
+        for value, (port, view) in zip(graph.output, outputs, strict=True):
+            assert port is not None
+            assert view is not None
+            self.net.builder.result(port.name, view)
+            ports.append(replace(port, onnx=value.name))
+        return Reading(self.net.builder.finish(), self.net.weights, self.inputs, tuple(ports))
+
+    def _initializer(self, item: Any) -> Known | Poison:
+        if item.data_type == 8:
+            self._refuse(f"the initializer `{shown(item.name)}`", "it holds texts")
+            return Poison()
+        return Known(tensor(item, self.model), None, item.name)
+
+    def _nodes(self, nodes: Sequence[Any], prefix: str) -> None:
+        for node in in_order(nodes, set(self.values), self.model.name):
+            self._node(node, prefix)
+
+    def _node(self, node: Any, prefix: str) -> None:
+        operands = [self.values[name] if name else None for name in node.input]
+        if any(isinstance(operand, Poison) for operand in operands):
+            results: Sequence[Any] = [Poison()] * len(node.output)
+        else:
+            try:
+                results = self._read(node, [operand for operand in operands if not isinstance(operand, Poison)], prefix)
+            except (Unreadable, ShapeError) as error:
+                code = codes.MODEL_SHAPES if isinstance(error, ShapeError) else codes.NOT_EXPRESSIBLE
+                self._refuse(called(node), str(error), code, error.help if isinstance(error, ShapeError) else None)
+                results = [Poison()] * len(node.output)
+        for name, result in zip(node.output, results, strict=False):
+            if name:
+                self.values[name] = result
+
+    def _read(self, node: Any, operands: Sequence[Operand | None], prefix: str) -> Sequence[Any]:
+        call = Call(
+            self.net,
+            node.op_type,
+            called(node),
+            tuple(operands),
+            tuple(node.input),
+            tuple(node.output),
+            {item.name: self._attribute(item) for item in node.attribute},
+            self._opsets.get(node.domain, self._opsets.get("", 1)),
+        )
+        self.net.here = prefix + (node.name or next(filter(None, node.output), node.op_type))
+        function = self._functions.get((node.domain, node.op_type))
+        if function is not None:
+            return self._expand(node, function, prefix)
+        if node.domain not in STANDARD:
+            raise Unreadable(f"operators of the domain {shown(node.domain)} are not read")
+        if node.op_type == "Constant":
+            return [self._constant(call)]
+        if node.op_type == "If":
+            return self._branch(call, node, prefix)
+        folded = fold(call)
+        if folded is not None:
+            return [over_batch(self.net, known) for known in folded]
+        reader = READERS.get(node.op_type)
+        if reader is None:
+            body = self._body(node)
+            if body is None:
+                raise Unreadable("there is no operator like it in the language")
+            return self._expand(node, body, prefix)
+        result = reader(call)
+        return result if isinstance(result, tuple) else (result,)
+
+    def _attribute(self, item: Any) -> Any:
+        kinds = self._onnx.AttributeProto
+        simple = {kinds.INT: "i", kinds.FLOAT: "f", kinds.GRAPH: "g"}
+        if item.type in simple:
+            return getattr(item, simple[item.type])
+        if item.type == kinds.STRING:
+            return item.s.decode("utf-8", "replace")
+        if item.type in (kinds.INTS, kinds.FLOATS):
+            return tuple(item.ints if item.type == kinds.INTS else item.floats)
+        if item.type == kinds.TENSOR and item.t.data_type != 8:
+            return tensor(item.t, self.model, f"the attribute `{shown(item.name)}`")
+        return None
+
+    def _constant(self, call: Call) -> Known:
+        for name, value in call.attributes.items():
+            if name == "value" and isinstance(value, np.ndarray):
+                return Known(value, None, call.outputs[0] if value.size > 1 else "")
+            if name.startswith("value_") and isinstance(value, int | float | tuple):
+                kind = np.int64 if name.startswith("value_int") else np.float32
+                return Known(np.array(value, kind))
+        raise Unreadable("its value is no tensor of numbers")
+
+    def _branch(self, call: Call, node: Any, prefix: str) -> Sequence[Any]:
+        condition = call.known(0).fixed("its condition")
+        graph = call.attributes.get("then_branch" if condition.reshape(-1)[0] else "else_branch")
+        if graph is None or isinstance(graph, int | float | str):
+            raise malformed(f"{call.title} lacks a branch")
+        self._count()
+        saved = dict(self.values)
+        self.values.update({item.name: self._initializer(item) for item in graph.initializer})
+        self._nodes(graph.node, prefix)
+        results = [self.values[value.name] for value in graph.output]
+        self.values = saved
+        return results
+
+    def _body(self, node: Any) -> Any:
+        """The definition of an operator by simpler ones, where ONNX has one."""
+        defs = self._onnx.defs
+        version = self._opsets.get("", self._opsets.get("ai.onnx", 1))
+        try:
+            schema = defs.get_schema(node.op_type, version, "")
+        except defs.SchemaError:
+            return None
+        proto = self._onnx.FunctionProto()
+        if schema.has_function:
+            text = schema.get_function_with_opset_version(schema.function_opset_versions[-1])
+        elif schema.has_context_dependent_function:
+            types = [self._type_of(name).SerializeToString() for name in node.input]
+            versions = schema.context_dependent_function_opset_versions
+            text = schema.get_context_dependent_function_with_opset_version(
+                versions[-1], node.SerializeToString(), types
+            )
+        else:
+            return None
+        proto.ParseFromString(text)
+        return proto
+
+    def _type_of(self, name: str) -> Any:
+        """An operand's type, as ONNX's definitions ask for it."""
+        proto = self._onnx.TypeProto()
+        value = self.values.get(name)
+        if isinstance(value, View):
+            proto.tensor_type.elem_type = 9 if value.whole else 1
+            shape: Extents = value.shape(self.net.batches[0])
+        elif isinstance(value, Known):
+            proto.tensor_type.elem_type = self._onnx.helper.np_dtype_to_tensor_dtype(value.array.dtype)
+            shape = value.array.shape
+        else:
+            return proto
+        for extent in shape:
+            proto.tensor_type.shape.dim.add().dim_value = extent
+        return proto
+
+    def _expand(self, node: Any, function: Any, prefix: str) -> Sequence[Any]:
+        """The nodes of a function in place of a call."""
+        self._count()
+        saved = self.values
+        given = {item.name: item for item in node.attribute}
+        given = {**{item.name: item for item in function.attribute_proto}, **given}
+        inputs = [saved[name] if name else None for name in node.input]
+        inputs += [None] * (len(function.input) - len(inputs))
+        self.values = {}
+        absent = set()
+        for name, value in zip(function.input, inputs, strict=False):
+            if value is None:
+                absent.add(name)
+            else:
+                self.values[name] = value
+        here = self.net.here
+        found = len(self.found)
+        try:
+            self._nodes([_bound(inner, given, absent) for inner in function.node], f"{here}.")
+            results = [self.values.get(name, Poison()) for name in function.output]
+        finally:
+            self.values = saved
+        if len(self.found) > found:
+            reasons = [item.message.split(": ", 1)[-1] for item in self.found[found:]]
+            del self.found[found:]
+            raise Unreadable(f"in its definition by simpler operators, {reasons[0]}")
+        return results
+
+    def _count(self) -> None:
+        self._expanded += 1
+        if self._expanded > self.model.limits.layers:
+            raise refuse(codes.TOO_MANY_LAYERS, f"{self.model.name} calls functions more often than it may have layers")
+
+    def _output(self, name: str) -> tuple[Port, Any] | tuple[None, None]:
+        value = self.values.get(name)
+        if value is None:
+            raise malformed(f"{self.model.name}: nothing makes the output `{shown(name)}`")
+        if isinstance(value, Poison):
+            return None, None
+        title = f"the output `{shown(name)}`"
+        if isinstance(value, Known):
+            self._refuse(title, "it is the same for every input")
+            return None, None
+        if value.value.type.batch == 0:
+            self._refuse(title, "it does not depend on the input")
+            return None, None
+        place = value.batch_axis
+        axes = [axis for axis in value.axes if axis != (BATCH,)]
+        if place is not None and value.axes[place] != (BATCH,):
+            if place or value.axes[0][0] != BATCH:
+                self._refuse(title, "it mixes the batch with other extents")
+                return None, None
+            axes[0] = value.axes[0][1:]
+        return Port(name, self.net.unique(name.replace(".", "_")), place), self.net.arrange(value, axes)
+
+    def _refuse(self, what: str, why: str, code: Any = codes.NOT_EXPRESSIBLE, help: str | None = None) -> None:
+        self.found.append(Diagnostic(code, f"{what}: {why}", help=help))
+
+
+def _bound(node: Any, given: Mapping[str, Any], absent: set[str]) -> Any:
+    """A node of a function with the caller's attributes and without the operands that the caller leaves out."""
+    copy = type(node)()
+    copy.CopyFrom(node)
+    del copy.attribute[:]
+    for item in node.attribute:
+        if not item.ref_attr_name:
+            copy.attribute.append(item)
+        elif item.ref_attr_name in given:
+            bound = copy.attribute.add()
+            bound.CopyFrom(given[item.ref_attr_name])
+            bound.name = item.name
+    for index, name in enumerate(node.input):
+        if name in absent:
+            copy.input[index] = ""
+    return copy
