@@ -10,11 +10,13 @@ Importing this imports nothing else; what stands in `netdsl.api` is loaded when 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netdsl.api import Network as Network
+    from netdsl.api import from_onnx as from_onnx
+    from netdsl.api import from_torch as from_torch
     from netdsl.api import load as load
     from netdsl.diagnostics import NetError as NetError
 
 __version__ = "0.1.0"
-__all__ = ["NetError", "Network", "__version__", "load"]
+__all__ = ["NetError", "Network", "__version__", "from_onnx", "from_torch", "load"]
 
 
 def __getattr__(name: str) -> object:

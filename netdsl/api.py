@@ -14,8 +14,9 @@ from netdsl.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from netdsl.codegen.artifact import Artifact
+    from netdsl.onnx.read_program import Imported
 
-__all__ = ["NetError", "Network", "load"]
+__all__ = ["NetError", "Network", "from_onnx", "from_torch", "load"]
 
 
 def load(
@@ -51,6 +52,39 @@ def load(
         driver.Request(arguments.path("a program", path), chosen, settings, shapes, training, limits), report
     )
     return Network(graph, report.diagnostics, limits)
+
+
+def from_onnx(
+    path: str | os.PathLike[str],
+    shape: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Imported:
+    """An ONNX model as a program: `.text`, `.weights` by name, `.graph`, and `.write("out.net")`.
+
+    shape      shapes per sample of inputs that the model leaves open, such as `{"image": (3, 224, 224)}`.
+    constants  arrays for inputs that settle shapes or are weights, and so must be known.
+
+    Raises NetError with everything that cannot be read or expressed.
+    """
+    import numpy as np
+
+    from netdsl.onnx.read_program import import_file
+
+    shapes = {name: arguments.shape(name, extents) for name, extents in arguments.mapping("shape", shape or {}).items()}
+    known = {name: np.asarray(array) for name, array in arguments.mapping("constants", constants or {}).items()}
+    return import_file(arguments.path("a model", path), shapes, known, limits)
+
+
+def from_torch(module: Any, example: Any, *, limits: Limits = DEFAULT_LIMITS) -> Imported:
+    """A `torch.nn.Module` as a program, as it is at inference, traced on an example input (or a tuple of them).
+
+    The first axis of each input is the batch; give two samples or more. Raises NetError.
+    """
+    from netdsl.onnx.read_torch import import_module
+
+    return import_module(module, example, limits)
 
 
 class Network:

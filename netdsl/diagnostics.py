@@ -20,7 +20,7 @@ class Code(str):
     """A stable code such as `E0302`; its page is `netdsl/pages/E0302.md`, shown by `netdsl explain E0302`.
 
     E01 text and syntax, E02 names and arguments, E03 shapes, E04 expansion and values, E05 weights, E06 files and
-    inputs, E07 backends, E09 stated limits, W0 warnings.
+    inputs, E07 backends, E08 models of other formats, E09 stated limits, W0 warnings.
     """
 
     __slots__ = ()

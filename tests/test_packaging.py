@@ -39,6 +39,7 @@ LAYERS = (
     ("reference",),
     ("onnx",),
     ("codegen",),
+    ("onnx",),
     ("backends",),
     ("driver",),
     ("api",),
@@ -57,6 +58,7 @@ MAY_IMPORT = {
     "images": {"numpy"},
     "onnx": {"numpy", "onnx"},
     "demo": {"numpy"},
+    "onnx": {"numpy"},
     "codegen": {"jinja2"},
     "syntax.generate": {"lark"},
 }

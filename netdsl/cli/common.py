@@ -95,8 +95,7 @@ class Parser(argparse.ArgumentParser):
 def request_of(options: argparse.Namespace) -> Request:
     """What `--net`, `--set`, `--shape` and `--limit` ask of the file. Raises NetError (E0615)."""
     settings: dict[str, object] = {name: _value(name, text) for name, text in _pairs("--set", options.set)}
-    shapes = {name: _shape(name, text) for name, text in _pairs("--shape", options.shape)}
-    return Request(options.file, options.net, settings, shapes, options.training, limits_of(options))
+    return Request(options.file, options.net, settings, shapes_of(options), options.training, limits_of(options))
 
 
 def init_command(options: argparse.Namespace, weights: str) -> str:
@@ -106,6 +105,11 @@ def init_command(options: argparse.Namespace, weights: str) -> str:
         for value in values:
             words += [option, value]
     return shlex.join([*words, *(("--training",) if options.training else ()), "-o", weights])
+
+
+def shapes_of(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """What `--shape` says of inputs. Raises NetError (E0615)."""
+    return {name: _shape(name, text) for name, text in _pairs("--shape", options.shape)}
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

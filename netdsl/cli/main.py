@@ -14,6 +14,7 @@ COMMANDS = {
     "compile": "write a module that runs without netdsl",
     "run": "compute outputs with the reference interpreter",
     "export": "write an ONNX model",
+    "import": "write a model of another library as a program and its weights",
     "init": "write freshly initialised weights",
     "fmt": "rewrite files in the one layout",
     "ops": "the operator reference",

@@ -22,7 +22,7 @@ def fold(call: Call) -> tuple[Known, ...] | None:
     """The results of a node whose operands are all known, or None where the operator is not computed here."""
     rule = RULES.get(call.op)
     operands = [operand for operand in call.operands if isinstance(operand, Known)]
-    if rule is None or len(operands) < sum(operand is not None for operand in call.operands):
+    if rule is None or not operands or len(operands) < sum(operand is not None for operand in call.operands):
         return None
     if call.op == "Expand" and operands[-1].other is not None:
         return None  # the same for every sample: not written out
