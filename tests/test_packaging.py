@@ -37,7 +37,6 @@ LAYERS = (
     ("arrayfile", "statedict"),
     ("weights",),
     ("reference",),
-    ("onnx",),
     ("codegen",),
     ("onnx",),
     ("backends",),
@@ -58,7 +57,6 @@ MAY_IMPORT = {
     "images": {"numpy"},
     "onnx": {"numpy", "onnx"},
     "demo": {"numpy"},
-    "onnx": {"numpy"},
     "codegen": {"jinja2"},
     "syntax.generate": {"lark"},
 }

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netdsl import codes, files
+from netdsl import codes, extras, files
 from netdsl.diagnostics import Code, NetError
 from netdsl.files import refuse
 from netdsl.limits import Limits
@@ -58,12 +58,7 @@ class Model(NamedTuple):
 
 def import_onnx() -> Any:
     """The onnx package. Raises NetError (E0702) where it is missing."""
-    try:
-        import onnx
-    except ImportError:
-        message = "ONNX models need onnx, which is not installed"
-        raise refuse(codes.MISSING_EXTRA, message, "`pip install 'netdsl[onnx]'`") from None
-    return onnx
+    return extras.load("onnx", "reading a model")
 
 
 def read_model(path: str, limits: Limits) -> Model:

@@ -15,6 +15,7 @@ from netdsl.ops import (
     conv,
     each,
     elementwise,
+    function,
     linear,
     noise,
     norm,
@@ -58,7 +59,7 @@ def dropout(op: noise.Dropout, at: Site, x: str) -> str:
     return at("Dropout", x, at.reals("ratio", op.p))
 
 
-def joined(kind: str, variadic: str | None = None) -> Lowering:
+def joined(kind: str, variadic: str | None = None) -> Callable[..., str]:
     """An operator on two operands; more of them by its variadic form, or one after the other."""
 
     def write(op: Op, at: Site, *operands: str) -> str:
@@ -83,6 +84,35 @@ def div(op: elementwise.Div, at: Site, a: str, b: str) -> Written:
     """Div, after adding eps."""
     b = at("Add", b, at.reals("eps", op.eps)) if op.eps else b
     return joined("Div")(op, at, a, b)
+
+
+def apply(op: function.Apply, at: Site, x: str) -> str:
+    """An operator of its own; `trunc` has the sign of x and the whole part of its size."""
+    if op.function == "trunc":
+        return at("Mul", at("Sign", x), at("Floor", at("Abs", x)))
+    return at(op.function.capitalize(), x)
+
+
+RELATIONS = {
+    "equal": "Equal",
+    "less": "Less",
+    "atmost": "LessOrEqual",
+    "greater": "Greater",
+    "atleast": "GreaterOrEqual",
+}
+
+
+def compare(op: function.Compare, at: Site, *operands: str) -> str:
+    """A relation, and 1 where it holds; `unequal` is 0 where equal."""
+    holds = joined(RELATIONS.get(op.relation, "Equal"))(op, at, *operands)
+    one, zero = at.reals("one", 1.0), at.reals("zero", 0.0)
+    return at("Where", holds, *((zero, one) if op.relation == "unequal" else (one, zero)))
+
+
+def select(op: function.Select, at: Site, *operands: str) -> str:
+    """Where, its operands the other way round where the mask is 0."""
+    mask, a, b = (_spread(at, x, index, at.results[0].rank) for index, x in enumerate(operands))
+    return at("Where", at("Equal", mask, at.reals("zero", 0.0)), b, a)
 
 
 def reduced(kind: str) -> Lowering:
@@ -212,12 +242,17 @@ LOWERINGS: dict[type[Op], Lowering] = {
     elementwise.Mul: joined("Mul"),
     elementwise.Sub: joined("Sub"),
     elementwise.Div: div,
+    function.Apply: apply,
+    function.Power: joined("Pow"),
+    function.Compare: compare,
+    function.Select: select,
     elementwise.Maximum: joined("Max", "Max"),
     elementwise.Minimum: joined("Min", "Min"),
     elementwise.Scale: lambda op, at, x: at("Mul", x, at.reals("factor", op.factor)),
     elementwise.Shift: lambda op, at, x: at("Add", x, at.reals("amount", op.amount)),
     reduce.Mean: reduced("ReduceMean"),
     reduce.Sum: reduced("ReduceSum"),
+    reduce.Product: reduced("ReduceProd"),
     reduce.Largest: reduced("ReduceMax"),
     reduce.Smallest: reduced("ReduceMin"),
     shape.Flatten: lambda op, at, x: at("Flatten", x, axis=1),

@@ -74,6 +74,17 @@ class Product(Reduce):
 
     word: ClassVar[str] = "product"
 
+    @classmethod
+    def samples(cls) -> tuple[Sample, ...]:
+        """All axes, one, several, kept; of few elements, so that no product vanishes."""
+        image = feature_map(3, 2, 2)
+        return (
+            Sample("all", cls(), (image,)),
+            Sample("channels", cls((0,)), (image,)),
+            Sample("plane", cls((1, 2), keep=True), (image,)),
+            Sample("last", cls((-1,)), (feature_map(5, 3),)),
+        )
+
 
 class Largest(Reduce):
     """The largest element along axes, as `torch.amax`. Cost: 1 operation per element of the operand."""
