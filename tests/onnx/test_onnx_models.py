@@ -81,13 +81,14 @@ class Tokens(torch.nn.Module):
 
     def forward(self, x: Any) -> Any:
         x = self.patch(x).flatten(2).mT
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
+        n = x.shape[0]
         y = self.parts(self.norm(x).transpose(0, 1))  # length first
-        q, k, v = (part.reshape(17, -1, 8).transpose(0, 1) for part in y.chunk(3, -1))  # heads among the batch
-        y = (torch.softmax(q @ k.mT / 8**0.5, -1) @ v).transpose(0, 1).reshape(17, -1, 24)
+        q, k, v = (part.reshape(17, 3 * n, 8).transpose(0, 1) for part in y.chunk(3, -1))  # heads among the batch
+        y = (torch.softmax(q @ k.mT / 8**0.5, -1) @ v).transpose(0, 1).reshape(17, n, 24)
         y = x + self.out(y).transpose(0, 1)
-        windows = y[:, 1:].reshape(-1, 4, 24)  # more rows than the batch has
-        windows = torch.softmax(torch.nn.functional.silu(windows).mean(1), -1).reshape(len(x), 4, 24)
+        windows = y[:, 1:].reshape(4 * n, 4, 24)  # more rows than the batch has
+        windows = torch.softmax(torch.nn.functional.silu(windows).mean(1), -1).reshape(n, 4, 24)
         return self.head(torch.nn.functional.gelu(y[:, 0])) + windows.flatten(1).sum(1, keepdim=True)
 
 
