@@ -14,7 +14,7 @@ from netdsl.codegen.triton.place import Body, Place
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.tiling import Tiling
 from netdsl.codegen.triton.work import Product, Traffic
-from netdsl.ir.graph import Graph, Value
+from netdsl.ir.graph import Graph, Value, users
 from netdsl.tensor import DType
 
 ELEMENT = {DType.FLOAT16: "float16", DType.BFLOAT16: "bfloat16"}
@@ -43,7 +43,10 @@ class Step:
 
 @dataclass
 class Planner:
-    """The state of one lowering. `constants` are the values that exist once weights are loaded."""
+    """The state of one lowering. `constants` are the values that exist once weights are loaded.
+
+    `padded` has, for a map stored with a channel of zeros more than it has, the value that is stored.
+    """
 
     graph: Graph
     dtype: DType
@@ -54,10 +57,12 @@ class Planner:
     steps: list[Step] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
     shapes: dict[tuple[object, ...], Shape] = field(default_factory=dict)
+    padded: dict[Value, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._names = Names(self.reserved)
         self._shape_names: set[str] = set()
+        self.readers = users(self.graph)
 
     @property
     def half(self) -> bool:

@@ -126,7 +126,8 @@ def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
             large = m * n > 128 * 64 and (product.reads or product.dtype is DType.TF32 or device.target < 90)
             if large or (m > 64 and depth % 8) or (m > 16 and m >= 2 * power_above(rows)):
                 continue
-            yield Tile(m, n, k)
+            # Registers: on sm_80 and sm_89 the addresses of 128 windows leave none for a deep step.
+            yield Tile(m, n, min(k, 32) if m > 64 and product.taps > 1 and device.target < 90 else k)
 
 
 def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:

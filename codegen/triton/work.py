@@ -58,8 +58,8 @@ class Product:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a sample."""
-        return self.out[0] * self.out[1] * self.columns * self.groups * self.depth * self.taps
+        """Multiply-accumulates of a sample: each place of the result meets each weight once."""
+        return self.out[0] * self.out[1] * self.weights
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ PRODUCTS = {
     "3x3": STAGE_3,
     "1x1": EXPAND,
     "fc": CLASSES,
-    "stride 2": replace(STAGE_3, even=True, depth=48),
+    "stride 2": replace(STAGE_3, even=True, depth=48, weights=9 * 48 * 256),
     "tf32": replace(STAGE_3, dtype=DType.TF32),
     "exact": replace(STAGE_3, dtype=DType.FLOAT32),
     "packed": Product(1, (112, 112), 64, 147, 1, 3 * 224 * 224, 147 * 64, HALF),

@@ -73,6 +73,8 @@ CONVOLUTIONS: dict[str, tuple[int, Op]] = {
     "channels": (33, Conv(17, (3,), padding=(1,))),
     "one channel each": (1, Conv(1, (3,))),
     "whole steps": (16, Conv(33, (3,), (2,), (1,))),
+    "pictures": (3, Conv(17, (3,), (2,), (1,))),
+    "pictures pointwise": (3, Conv(17, (1,))),
     "few channels": (5, Conv(33, (3, 2), padding=(1,))),
     "groups": (66, Conv(34, (3,), padding=(1,), groups=2)),
     "small groups": (12, Conv(18, (3,), groups=6)),

@@ -65,6 +65,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     results = model(*inputs)
     guarded.check()
     results = results if isinstance(results, tuple) else (results,)
+    if request["target"] == 90:
+        # Programs that share a depth leave their counts at zero, and add in one order.
+        again = model(*inputs)
+        again = again if isinstance(again, tuple) else (again,)
+        if not all(torch.equal(a.view(torch.uint8), b.view(torch.uint8)) for a, b in zip(results, again, strict=True)):
+            raise AssertionError("a second pass gave other results")
     save_file({f"y{index}": result.contiguous() for index, result in enumerate(results)}, request["outputs"])
     return {"dtypes": [str(result.dtype) for result in results]}
 

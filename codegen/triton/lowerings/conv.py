@@ -49,6 +49,8 @@ def conv(planner: Planner, site: Site) -> None:
     """A product of pixels x channels by the fitting kernel."""
     op = site.op
     assert isinstance(op, Conv)
+    given = site.operands[0]
+    site = replace(site, operands=(planner.padded.get(given, given),))
     x, y = feature_map(site.operands[0].type), feature_map(site.result.type)
     top, left, _, _ = sides(op.padding)
     windows = Windows(two(op.kernel, 1), two(op.stride, 1), (top, left), two(op.dilation, 1), (y.h, y.w))
@@ -66,6 +68,8 @@ def conv(planner: Planner, site: Site) -> None:
         product(planner, site, weight, y.h * y.w, x.c, op.out, place)
     else:
         spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
+        if given in planner.padded:
+            spread = f"torch.nn.functional.pad({spread}, (0, 0, 0, 0, 0, 1))"
         weight = Packed(site.weights[0], f"matrix({spread}.permute(0, 2, 3, 1))")
         _implicit(planner, site, weight, x, y, windows, op.groups)
 
@@ -155,9 +159,11 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
         and fits(planner, site, body, (x.c, x.sw, x.sh, x.sn, y.sw, y.sh, y.sn))
     )
     box = replace(place, box=".load([n0, h0, w0, column0]).reshape(BM, BN)")
+    # A channel of zeros is no work; a transposed convolution does its weights in parts.
+    weights = site.weights[0].type.size if isinstance(site.op, Conv) else columns * groups * depth * taps
     work = Product(
         site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
-        x.c * x.h * x.w, columns * groups * depth * taps, planner.dtype, maps(body), groups,
+        x.c * x.h * x.w, weights, planner.dtype, maps(body), groups,
         "windows" if boxed else "", stride == (2, 2),
     )  # fmt: skip
     constants = {

@@ -21,7 +21,9 @@ from netdsl.codegen.triton.lowerings.pointwise import at, copy, elementwise, poi
 from netdsl.codegen.triton.place import Body, Coordinate
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
+from netdsl.codegen.triton.site import site as site_of
 from netdsl.ir.graph import Value
+from netdsl.ops.conv import Conv
 from netdsl.ops.shape import (
     Concat,
     Crop,
@@ -113,8 +115,37 @@ def relayout(planner: Planner, site: Site) -> None:
         planner.aliases[result] = operand
     elif site.tail:
         elementwise(planner, site)
+    elif _is_picture(planner, result):
+        _pad_channels(planner, site)
     else:
         copy(planner, site, operand, result)
+
+
+def _is_picture(planner: Planner, value: Value) -> bool:
+    """Whether three channels would be read by dense convolutions alone: they load four at a time, but not three."""
+    readers = planner.readers.get(value, ())
+    return (
+        value.type.shape[0] == 3
+        and strides(value.type)[0] == 1
+        and value not in planner.graph.outputs
+        and all(
+            isinstance(anchor := site_of(node).op, Conv) and anchor.groups == 1 and node.inputs.count(value) == 1
+            for node in readers
+        )
+        and all(site_of(node).operands[0] is value for node in readers)
+    )
+
+
+def _pad_channels(planner: Planner, site: Site) -> None:
+    """A copy with a fourth channel of zeros."""
+    operand, result = site.operands[0], site.result
+    padded = Value(result.name, result.type._replace(shape=(4, *result.type.shape[1:])))
+    planner.padded[result] = padded
+
+    def compute(body: Body, axes: Sequence[Coordinate]) -> str:
+        return body.load(operand, "value", at(body, operand, _texts(axes), f"({axes[0].text} < 3)"))
+
+    pointwise(planner, site, compute, padded, "copy_padded")
 
 
 def identity(planner: Planner, site: Site) -> None:

@@ -24,10 +24,10 @@ class Map(NamedTuple):
 
 
 def feature_map(type: TensorType) -> Map:
-    """`C x L` is `C x 1 x L`."""
+    """`C x L` is `C x 1 x L`. Any step between its rows does; that of samples is one that the copy engine takes."""
     steps = strides(type)
     if type.rank == 2:
-        return Map(type.shape[0], 1, type.shape[1], row_stride(type), steps[0], 0, steps[1])
+        return Map(type.shape[0], 1, type.shape[1], row_stride(type), steps[0], row_stride(type), steps[1])
     c, h, w = type.shape
     return Map(c, h, w, row_stride(type), *steps)
 
