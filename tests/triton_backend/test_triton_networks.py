@@ -22,7 +22,8 @@ class LargeTiling(DefaultTiling):
     """Few, large blocks: the interpreter's time goes by their number."""
 
     def matrix(self, product: Product) -> Tables:
-        return ((80, ((1, Tile(64, 128, 128)),)),)
+        tiles = ((1, Tile(64, 128, 128)),)
+        return ((80, tiles), (90, tiles))
 
     def pixels(self, columns: int) -> tuple[int, int]:
         return 64, 64
