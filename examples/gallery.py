@@ -61,7 +61,7 @@ own](lectures/README.md).
   without docstrings, comments and what loads trained weights.
 - MACs: multiply-accumulates for one input of the size that the file gives.
 - sees: pixels, height and width, on which one element of the last map depends (before a global pool or fully connected
-  layers); `all`: a global pool on the way lets every element see everything.
+  layers); `all`: a global pool on the way lets every element see everything; `-`: the net reads no picture.
 
 | net | paper | lines | torchvision's | parameters | MACs | sees |
 |---|---|--:|--:|--:|--:|--:|
@@ -101,13 +101,18 @@ def row(entry: dict[str, Any], summary: dict[str, Any], theirs: int | None) -> s
 
 
 def sees(layers: list[dict[str, Any]]) -> str:
-    """The receptive field of the last map larger than 1x1; `all` where a global pool precedes it, or where none is."""
+    """The receptive field of the last map larger than 1x1; `all` where a global pool precedes it, or where none is.
+
+    `-` for what is made of no map.
+    """
     maps = [number for number, layer in enumerate(layers) if spread(layer["output_shape"])]
     if not maps:
         return "all"
     pools = [layer for layer in layers[: maps[-1]] if layer["op"] == "pool" and not spread(layer["output_shape"])]
-    height, width = layers[maps[-1]]["receptive_field"]
-    return "all" if pools else f"{height}x{width}"
+    field = layers[maps[-1]]["receptive_field"]
+    if field is None:
+        return "-"
+    return "all" if pools else "x".join(map(str, field))
 
 
 def spread(shape: list[int]) -> bool:

@@ -1,7 +1,9 @@
 """PyTorch state dicts: which of their modules are which of our layers.
 
 A module of the state dict is the entries that share all of their name but the last part (`layer1.0.bn1`); a layer of
-ours likewise. The mapping is found in four steps, each verified, and every tensor is used exactly once:
+ours likewise. Where PyTorch numbers the layers of a recurrent module, each number and direction is a module of its own:
+`rnn.weight_ih_l1_reverse` is `weight_ih` of `rnn.l1_reverse`. The mapping is found in four steps, each verified, and
+every tensor is used exactly once:
 
 1. modules that the caller placed;
 2. equal names with equal shapes;
@@ -13,6 +15,7 @@ ours likewise. The mapping is found in four steps, each verified, and every tens
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -30,6 +33,8 @@ Shape = tuple[int, ...]
 
 COUNTER = "num_batches_tracked"
 """What PyTorch's batch norm counts while it trains; nothing computes with it at inference, so it is left out."""
+
+_NUMBERED = re.compile(r"^(.*\.|)((?:weight|bias)_[ih]h)_(l\d+(?:_reverse)?)$")
 
 
 class Layer(NamedTuple):
@@ -52,11 +57,12 @@ def from_state_dict(
     Raises NetError: E0506 (layers without a counterpart), E0507 (several ways to match them).
     """
     modules = dict(match_layers(graph, state_dict, mapping))
+    tensors = {_apart(name): tensor for name, tensor in state_dict.items()}
     weights = {}
     for parameter in graph.parameters:
         layer, _, leaf = parameter.value.name.rpartition(".")
         module = modules[layer]
-        tensor = np.asarray(state_dict[f"{module}.{leaf}" if module else leaf])
+        tensor = np.asarray(tensors[f"{module}.{leaf}" if module else leaf])
         weights[parameter.value.name] = tensor.astype(np.float32)
     return weights
 
@@ -66,7 +72,7 @@ def match_layers(
 ) -> tuple[tuple[str, str], ...]:
     """The table of what goes where: pairs of our layer and their module, in our order. Errors as `from_state_dict`."""
     ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters)
-    theirs = _layers((name, tuple(tensor.shape)) for name, tensor in state_dict.items())
+    theirs = _layers((_apart(name), tuple(tensor.shape)) for name, tensor in state_dict.items())
     found = dict(_placed(ours, theirs, mapping or {}))
     found |= {name: name for name, layer in ours.items() if name not in found and theirs.get(name) == layer}
     taken = set(found.values())
@@ -75,6 +81,11 @@ def match_layers(
     _check_counterparts(graph, left, right)
     found |= zip((layer.name for layer in left), (layer.name for layer in _reordered(left, right)), strict=True)
     return tuple((name, found[name]) for name in ours)
+
+
+def _apart(name: str) -> str:
+    """The name of a tensor, its layer's number in a recurrent module as part of the module's name."""
+    return _NUMBERED.sub(r"\1\3.\2", name)
 
 
 def _layers(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Layer]:

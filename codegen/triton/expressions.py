@@ -12,6 +12,7 @@ from netdsl.ops import function as fn
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import BatchNorm, BatchNormScale
+from netdsl.ops.reduce import Sum
 from netdsl.ops.shape import Concat, Relayout, Reshape, Slice, Transpose
 
 Arguments = Sequence[str]
@@ -196,6 +197,7 @@ CONSTANT: dict[type[Op], Callable[..., str]] = {
     join.Div: _div,
     join.Scale: _scale,
     join.Shift: _shift,
+    Sum: lambda op, x: f"{x[0]}.sum({literal(op.axis)})",
     Reshape: lambda op, x: f"{x[0]}.reshape({literal(op.to)})",
     Transpose: _transpose,
     Slice: lambda op, x: f"{x[0]}[{':, ' * op.axis}{op.start}:{op.stop}:{op.step}]",

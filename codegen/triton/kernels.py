@@ -157,6 +157,17 @@ class NormalizeKernel:
 
 
 @dataclass(frozen=True)
+class RecurrenceKernel:
+    """`recurrence.py.j2`: a step of an `lstm` or a `gru`. `initial`: the state before the first is given."""
+
+    cell: str
+    reverse: bool
+    initial: bool
+    precision: str
+    element: str
+
+
+@dataclass(frozen=True)
 class Shape:
     """Extents, windows and strides that layers share: the constants of their kernel. `tables` are their tiles.
 
@@ -186,6 +197,7 @@ class Call:
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.
     widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
+    steps      how often it is launched, where that is more than once: the kernel takes `step`, and FIRST as a constant.
     """
 
     programs: str
@@ -197,3 +209,4 @@ class Call:
     twin: str = ""
     maps: int = 0
     widest: int = 0
+    steps: int = 0

@@ -205,6 +205,8 @@ class Printer:
         if call.form != "run":
             return self._product(launch, key, call, operands, results)
         arguments = [literal(key), launch.kernel, call.programs, *operands, *results, call.count]
+        if call.steps:
+            arguments += ["step", "FIRST=step == 0"]
         arguments += [f"{name}={value}" for name, value in call.constants]
         lines = []
         if call.shape:
@@ -212,7 +214,10 @@ class Printer:
             arguments += [f"**SHAPES[{literal(call.shape.name)}]", "**t"]
         if call.widest:
             arguments.append(f"WIDE={call.widest} * batch >= 2**31")
-        return (*lines, "run(", *(f"    {line}" for line in wrapped(arguments)), ")")
+        run = ["run(", *(f"    {line}" for line in wrapped(arguments)), ")"]
+        if call.steps:
+            run = [f"for step in range({call.steps}):", *(f"    {line}" for line in run)]
+        return (*lines, *run)
 
     def _product(
         self, launch: Launch, key: str, call: Call, operands: Sequence[str], results: Sequence[str]

@@ -11,7 +11,7 @@ from netdsl.analysis.liveness import activation_bytes, peak_activation_bytes
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.tensor import DType
 
-WEIGHTED = {"conv": 1, "upconv": 1, "fc": 1, "attention": 2}
+WEIGHTED = {"conv": 1, "upconv": 1, "fc": 1, "attention": 2, "modconv": 1, "lstm": 1, "gru": 1}
 """Operators that count as layers in a network's depth, by their words: attention has one before and one after it."""
 
 

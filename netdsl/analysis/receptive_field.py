@@ -219,6 +219,13 @@ def _fully_connected(field: Field, value: Value, op: Any, output: Value) -> Fiel
     return Field((*whole.axes[:-1], None), whole.seen)
 
 
+def _recurrent(field: Field, value: Value, op: Any, output: Value) -> Field:
+    """What comes before, or with `reverse` after, may be all of the sequence."""
+    if output.type.rank != 2:
+        return _flatten(field, value, op, output)
+    return Field((field.axes[0], None), _along_all(field, value, op, output).seen)
+
+
 def _reduced(field: Field, value: Value, op: Any, output: Value) -> Field:
     rank = len(field.axes)
     which = [axis % rank for axis in op.axis] or list(range(rank))
@@ -281,6 +288,8 @@ _RULES: dict[str, Callable[[Field, Value, Any, Value], Field]] = {
     "logsoftmax": _along_axis,
     "groupnorm": _along_all,
     "fc": _fully_connected,
+    "lstm": _recurrent,
+    "gru": _recurrent,
     "mean": _reduced,
     "sum": _reduced,
     "largest": _reduced,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from netdsl.onnx import write_attention, write_regions
+from netdsl.onnx import write_attention, write_recurrent, write_regions, write_style
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
 from netdsl.ops import (
@@ -20,10 +20,12 @@ from netdsl.ops import (
     noise,
     norm,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
     shape,
+    style,
 )
 from netdsl.ops.base import Op
 
@@ -275,6 +277,11 @@ LOWERINGS: dict[type[Op], Lowering] = {
     regions.RoiAlign: write_regions.roi_align,
     each.Each: rows,
     each.Regroup: rows,
+    recurrent.Lstm: write_recurrent.recurrent,
+    recurrent.Gru: write_recurrent.recurrent,
+    recurrent.Recurrence: write_recurrent.recurrence,
+    style.ModConv: write_style.modconv,
+    style.Blur: write_style.blur,
 }
 
 UNSUPPORTED: dict[type[Op], str] = {}

@@ -34,6 +34,7 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
@@ -53,6 +54,7 @@ from netdsl.ops.shape import (
     Transpose,
     Upsample,
 )
+from netdsl.ops.style import Blur, ModConv
 
 ALL: tuple[type[Op], ...] = (
     *(Conv, UpConv, Fc, MatMul),
@@ -62,6 +64,8 @@ ALL: tuple[type[Op], ...] = (
     *(Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, HardSwish, HardSigmoid, Sigmoid, Tanh, Softplus),
     *(Abs, Exp, Log, Sqrt, Clamp, Softmax, LogSoftmax),
     *(Dropout, DropPath),
+    *(Lstm, Gru, Recurrence),
+    *(ModConv, Blur),
     *(Add, Mul, Sub, Div, Maximum, Minimum, Scale, Shift),
     *(Apply, Power, Compare, Select),
     *(Mean, Sum, Product, Largest, Smallest),

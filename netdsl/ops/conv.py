@@ -115,6 +115,8 @@ class Conv(Op):
             Sample("same_even", cls(4, (4,), same=True), (image,)),
             Sample("tiles", cls(37, (3,), padding=(1,)), (feature_map(19, 9, 9),)),
             Sample("line", cls(6, (3,), (2,), (1,)), (feature_map(4, 13),)),
+            Sample("depthwise_line", cls(4, (3,), groups=4), (feature_map(4, 13),)),
+            Sample("depthwise_dot", cls(1, (5,), same=True), (feature_map(1, 4),)),
         )
 
 

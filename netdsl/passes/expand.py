@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ir.rewrite import Rewriter
+from netdsl.ops.activation import Sqrt
 from netdsl.ops.attention import Attend, Attention, features, parts
 from netdsl.ops.base import Op
+from netdsl.ops.elementwise import Div, Mul, Shift
 from netdsl.ops.linear import Fc
-from netdsl.ops.shape import Concat, Reshape, Slice, Tokens, Transpose
+from netdsl.ops.recurrent import Gru, Lstm, Recurrence, Recurrent
+from netdsl.ops.reduce import Sum
+from netdsl.ops.shape import Concat, Reshape, Slice, Take, Tokens, Transpose
+from netdsl.ops.style import ModConv
 from netdsl.passes.manager import Remarks
 
 
@@ -30,11 +35,12 @@ class Expand:
             if expansion is None:
                 rewriter.add(now)
             else:
-                rewriter.stand_for(node.outputs[0], expansion(rewriter, now))
+                for old, new in zip(node.outputs, expansion(rewriter, now), strict=True):
+                    rewriter.stand_for(old, new)
         return rewriter.finish()
 
 
-def _attention(rewriter: Rewriter, node: Node) -> Value:
+def _attention(rewriter: Rewriter, node: Node) -> tuple[Value, ...]:
     """attention(x) = fc(attend(fc(x))), and attention(x, m) = fc(attend(fc(x), fc(m)))."""
     op = node.op
     assert isinstance(op, Attention)
@@ -62,9 +68,9 @@ def _attention(rewriter: Rewriter, node: Node) -> Value:
     y = _fc(rewriter, node, "out_proj", y, [out, *out_bias])
     shape = node.outputs[0].type.shape
     if len(shape) == 2:
-        return y
+        return (y,)
     turned = rewriter.make(Transpose(), (y,), f"{node.name}.turned", node)
-    return rewriter.make(Reshape(shape), (turned,), f"{node.name}.map", node)
+    return (rewriter.make(Reshape(shape), (turned,), f"{node.name}.map", node),)
 
 
 def _sequence(rewriter: Rewriter, node: Node, value: Value) -> Value:
@@ -85,5 +91,60 @@ def _rows(rewriter: Rewriter, node: Node, weight: Value, start: int, count: int)
     return rewriter.make(Slice(start, start + count), (weight,), f"{weight.name}.rows", node, prelude=True)
 
 
-EXPANSIONS: dict[type[Op], Callable[[Rewriter, Node], Value]] = {Attention: _attention}
-"""Operators and what writes them as others; it returns the result."""
+def _recurrent(rewriter: Rewriter, node: Node) -> tuple[Value, ...]:
+    """lstm(x) = recurrence(fc(x), W_hh, b_hh): the input's part of all steps is one product."""
+    op: Recurrent | Any = node.op
+    x, *before = node.operands
+    weight_ih, weight_hh, bias_ih, bias_hh = node.weights
+    entering = _fc(rewriter, node, "input", x, [weight_ih, bias_ih])
+    steps = Recurrence(op.word, op.reverse, op.initial)
+    y, *after = node.outputs
+    if op.word == "lstm":
+        cells = after[1] if op.state else rewriter.fresh(f"{node.name}.c", y.type._replace(shape=(op.out,)))
+        results: tuple[Value, ...] = (y, cells)
+    else:
+        results = (y,)
+    rewriter.add(replace(node, op=steps, inputs=(entering, weight_hh, bias_hh, *before), outputs=results))
+    if op.state:
+        last = Take(0 if op.reverse else y.type.shape[0] - 1)
+        rewriter.add(replace(node, op=last, inputs=(y,), outputs=(after[0],), name=after[0].name))
+    return node.outputs
+
+
+def _modulated(rewriter: Rewriter, node: Node) -> tuple[Value, ...]:
+    """The style goes to the channels before the convolution, and what demodulates to those after it.
+
+    sum over c, k of (s[c] w[o, c, k]) x[c] / d[o], where d[o]**2 = eps + sum over c of s[c]**2 (sum over k of w**2)
+    """
+    op: ModConv | Any = node.op
+    (x, style), (weight,) = node.operands, node.weights
+    (y,) = node.outputs
+
+    def make(part: Op, inputs: tuple[Value, ...], name: str, **options: Any) -> Value:
+        return rewriter.make(part, inputs, f"{node.name}.{name}", node, **options)
+
+    axes = tuple(range(weight.type.rank))
+    filters = make(Transpose((1, 0, *axes[2:])), (weight,), "turned", prelude=True) if op.transposed else weight
+    along = (1,) * (x.type.rank - 1)
+    spread = make(Reshape((style.type.size, *along)), (style,), "style")
+    styled = make(Mul(), (x, spread), "styled", layout=x.type.layout)
+    plain = rewriter.fresh(f"{node.name}.conv", y.type) if op.demodulate else y
+    layer = op.layer.resolve((x.type,))
+    rewriter.add(replace(node, op=layer, inputs=(styled, filters), outputs=(plain,), name=plain.name))
+    if op.demodulate:
+        squares = make(Mul(), (weight, weight), "squares", prelude=True)
+        kernels = make(Sum(axes[2:]), (squares,), "kernels", prelude=True)
+        energy = _fc(rewriter, node, "energy", make(Mul(), (style, style), "powers"), [kernels])
+        size = make(Sqrt(), (make(Shift(op.eps), (energy,), "raised"),), "size")
+        divisor = make(Reshape((op.out, *along)), (size,), "divisor")
+        rewriter.add(replace(node, op=Div(), inputs=(plain, divisor)))
+    return node.outputs
+
+
+EXPANSIONS: dict[type[Op], Callable[[Rewriter, Node], tuple[Value, ...]]] = {
+    Attention: _attention,
+    Lstm: _recurrent,
+    Gru: _recurrent,
+    ModConv: _modulated,
+}
+"""Operators and what writes them as others; it returns the results."""

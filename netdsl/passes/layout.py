@@ -32,6 +32,7 @@ from netdsl.ops.shape import (
     Transpose,
     Upsample,
 )  # fmt: skip
+from netdsl.ops.style import Blur, ModConv
 from netdsl.passes.fuse import ELEMENTWISE
 from netdsl.passes.manager import Remarks
 from netdsl.tensor import Layout
@@ -41,6 +42,7 @@ FIRST, LAST = Layout.CHANNELS_FIRST, Layout.CHANNELS_LAST
 SPATIAL: tuple[type[Op], ...] = (
     Conv, UpConv, Pool, AdaptivePool, Unpool, BatchNorm, LRN, GroupNorm, Upsample, Shuffle, PixelShuffle, Pad, Crop,
     RegionOp,
+    ModConv, Blur,
 )  # fmt: skip
 """Operators on feature maps: they read and make them channels last, wherever their operands come from."""
 FOLLOWERS: tuple[type[Op], ...] = (*ELEMENTWISE, Concat, Split, Slice, Take, Tokens, Dropout, DropPath)

@@ -51,7 +51,7 @@ def gelu(op: ops.Gelu, x: Array) -> Array:
 
 def silu(op: ops.Silu, x: Array) -> Array:
     """x * sigmoid(x)."""
-    return x * _logistic(x)
+    return x * logistic(x)
 
 
 def hardsigmoid(op: ops.HardSigmoid, x: Array) -> Array:
@@ -66,7 +66,7 @@ def hardswish(op: ops.HardSwish, x: Array) -> Array:
 
 def sigmoid(op: ops.Sigmoid, x: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    return _logistic(x)
+    return logistic(x)
 
 
 def tanh(op: ops.Tanh, x: Array) -> Array:
@@ -118,6 +118,7 @@ def log_softmax(op: ops.LogSoftmax, x: Array) -> Array:
     return below - np.log(np.exp(below).sum(axis, keepdims=True))
 
 
-def _logistic(x: Array) -> Array:
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
     z = np.exp(-np.abs(x))  # at most 1, so that nothing overflows
     return np.where(x >= 0, 1, z) / (1 + z)

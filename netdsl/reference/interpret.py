@@ -23,8 +23,10 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
+from netdsl.ops.style import Blur, ModConv
 from netdsl.reference import (
     activation,
     attention,
@@ -36,10 +38,12 @@ from netdsl.reference import (
     noise,
     norm,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
     shape,
+    style,
 )
 from netdsl.reference.windows import Array
 
@@ -56,6 +60,11 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     Embed: sequence.embed,
     Attention: attention.attention,
     Attend: attention.attend,
+    Lstm: recurrent.layer,
+    Gru: recurrent.layer,
+    Recurrence: recurrent.recurrence,
+    ModConv: style.modconv,
+    Blur: style.blur,
     BatchNorm: norm.batch_norm,
     BatchNormScale: norm.batch_norm_scale,
     LRN: norm.lrn,

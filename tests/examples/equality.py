@@ -16,13 +16,16 @@ import netdsl
 from netdsl.ops.elementwise import Scale
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import interpret
+from netdsl.tensor import DType, TensorType
 from netdsl.weights import from_state_dict, write
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOLERANCE = 2e-5
 SAMPLES = 2
+WORDS = 11
+"""Rows that every table has that is compared."""
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,22 @@ def answers(model: Any, inputs: list[Array]) -> list[Array]:
 
 
 def samples(net: netdsl.Network, seed: int = 0) -> list[Array]:
-    """Normal numbers for every input, but boxes that lie in the picture."""
+    """Normal numbers for every input, but boxes that lie in the picture; whole numbers below WORDS, truth values."""
     draw = np.random.default_rng(seed)
     extents = {
         node.operands[1]: [(extent - 1) / node.op.scale for extent in node.operands[0].type.shape[:0:-1]]
         for node in net.graph.nodes
         if isinstance(node.op, RegionOp)
     }
-    arrays = []
+    arrays: list[Array] = []
     for value in net.graph.inputs:
         shape = (SAMPLES, *value.type.shape)
+        if value.type.dtype is DType.INT64:
+            arrays.append(draw.integers(0, WORDS, shape))
+            continue
+        if value.type.dtype is DType.BOOL:
+            arrays.append(draw.random(shape) < 0.5)
+            continue
         array = draw.standard_normal(shape)
         if value in extents:
             array = np.sort(draw.random((SAMPLES, value.type.shape[0], 2, 2)), axis=2).reshape(shape)
@@ -153,14 +162,14 @@ def check_equal(net: netdsl.Network, model: Any, folder: Path, mapping: Mapping[
             assert disagreement(result, want) <= TOLERANCE
 
 
-def counted(build: Callable[[], Any], shapes: list[tuple[int, ...]]) -> dict[str, int]:
+def counted(build: Callable[[], Any], types: list[TensorType]) -> dict[str, int]:
     """Totals of the module as PyTorch counts them, without computing anything."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
         model = build().eval()
-        inputs = [torch.empty(1, *shape) for shape in shapes]
+        inputs = [torch.empty(1, *type.shape, dtype=getattr(torch, type.dtype.label)) for type in types]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*inputs)
     buffers = sum(tensor.numel() for name, tensor in model.named_buffers() if not name.endswith("tracked"))

@@ -104,6 +104,16 @@ PAPERS = [
     ("efficientdet.net", "EfficientDetD0", {}, "macs", "2.5", G),
     # Noh et al. 2015, section 3.2.
     ("deconvnet.net", "DeconvNet", {}, "params", "252", M),
+    # Dai et al. 2016, table 1; M5's is cut off.
+    ("m5.net", "M3", {}, "params", "0.2", M),
+    ("m5.net", "M5", {}, "params", "0.5", M),
+    ("m5.net", "M11", {}, "params", "1.8", M),
+    ("m5.net", "M18", {}, "params", "3.7", M),
+    # Arik et al. 2017, abstract.
+    ("crnn.net", "KeywordCRNN", {}, "params", "229", 1000),
+    # PyTorch's DCGAN example, as its parameters are counted.
+    ("dcgan.net", "DCGANGenerator", {}, "params", "3.576704", M),
+    ("dcgan.net", "DCGANDiscriminator", {}, "params", "2.765568", M),
     # https://github.com/HRNet/HRNet-Image-Classification, README.md; its lib/utils/modelsummary.py divides by 1024**3.
     ("hrnet.net", "HRNetW18", {}, "params", "21.3", M),
     ("hrnet.net", "HRNetW18", {}, "macs", "3.99", 2**30),

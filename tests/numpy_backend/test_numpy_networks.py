@@ -15,6 +15,7 @@ from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import Add, Concat, Conv, Mul, Pool, Relu, Reshape, Sub
 from netdsl.ops.base import ONES
+from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist
 from netdsl.passes.pipeline import OPTIMIZE
 from netdsl.tensor import DType, TensorType
@@ -28,7 +29,7 @@ def test_small_nets_agree(name: str, dtype: DType) -> None:
     compare(make(name), dtype, 3, factor=4)
 
 
-@pytest.mark.parametrize("passes", [OPTIMIZE, (Hoist(),)], ids=["channels-first", "no-passes"])
+@pytest.mark.parametrize("passes", [OPTIMIZE, (Expand(), Hoist())], ids=["channels-first", "no-passes"])
 @pytest.mark.parametrize("name", sorted(NETS))
 def test_small_nets_agree_whatever_the_passes_did(name: str, passes: tuple[object, ...]) -> None:
     compare(make(name), DType.FLOAT64, 2, passes=passes, factor=4)  # type: ignore[arg-type]

@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netdsl.ops import ALL, activation, attention, conv, elementwise, function, linear, norm, pool, reduce, shape
+from netdsl.ops import (
+    ALL,
+    activation,
+    attention,
+    conv,
+    elementwise,
+    function,
+    linear,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    shape,
+    style,
+)
 from netdsl.ops.base import Cost, Op, Sample, feature_map, vector
 from netdsl.tensor import TensorType
 
@@ -23,6 +37,7 @@ except ImportError:  # the tests that count with PyTorch skip then
 IMAGE = feature_map(6, 5, 7)
 MATRICES = (conv.Conv, conv.UpConv, linear.Fc, linear.MatMul)
 ATTENTION = (attention.Attention, attention.Attend)
+MADE_OF_THEM = (recurrent.Lstm, recurrent.Gru, recurrent.Recurrence, style.ModConv, style.Blur)
 MATRIX_SAMPLES = [sample for op in MATRICES for sample in op.samples()]
 
 
@@ -72,7 +87,7 @@ def test_a_bias_adds_one_operation_per_output(sample: Sample) -> None:
     assert flops == 2 * macs + (results[0].elements if has_bias else 0)
 
 
-@pytest.mark.parametrize("op", [op for op in ALL if op not in MATRICES + ATTENTION])
+@pytest.mark.parametrize("op", [op for op in ALL if op not in MATRICES + ATTENTION + MADE_OF_THEM])
 def test_only_convolutions_and_matrix_products_multiply_and_accumulate(op: type[Op]) -> None:
     for sample in op.samples():
         assert cost(sample.op, *sample.inputs).macs == 0
@@ -106,6 +121,45 @@ def matrices(op: Op, inputs: tuple[TensorType, ...]) -> list[tuple[int, ...]]:
     """Shapes of the four projections, q, k, v and the result's, from the weights."""
     *into, out = [weight.shape for weight in op.weights(inputs) if len(weight.shape) == 2]
     return [*(into if len(into) == 3 else [(into[0][0] // 3, into[0][1])] * 3), out]
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(torch is None, reason="PyTorch is the oracle")
+@pytest.mark.parametrize("kind", [recurrent.Lstm, recurrent.Gru])
+def test_recurrent_layers_count_a_cell_s_products_times_the_steps(kind: type[recurrent.Recurrent]) -> None:
+    """As PyTorch counts those of `LSTMCell` and `GRUCell`; of a cell's parts one is a `recurrence`."""
+    steps, width, out = 7, 5, 3
+    with torch.device("meta"):
+        cell = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}[kind.word](width, out)
+        with FlopCounterMode(display=False) as counter:
+            cell(torch.empty(1, width))
+    whole = cost(kind(out), TensorType((steps, width)))
+    assert 2 * whole.macs == steps * counter.get_total_flops()
+    rows = kind.gates * out
+    weights = (TensorType((rows, out), batch=0), TensorType((rows,), batch=0))
+    part = cost(recurrent.Recurrence(kind.word), TensorType((steps, rows)), *weights)
+    entering = cost(linear.Fc(rows), TensorType((steps, width)))
+    assert (entering.macs + part.macs, entering.flops + part.flops) == whole
+    # LSTM: 4 sums, 3 sigmoids, 2 tanh, 3 products, 1 sum; GRU: 3 sums, 2 sigmoids, 1 tanh, 1 - z, 3 products, 1 sum.
+    others = {"lstm": 4 + 3 * 4 + 2 + 3 + 1, "gru": 3 + 2 * 4 + 1 + 1 + 3 + 1}[kind.word]
+    assert whole.flops == 2 * whole.macs + steps * out * (2 * kind.gates + others)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_style_costs_operations_and_no_multiply_accumulates(transposed: bool) -> None:
+    x, s = feature_map(6, 5, 7), vector(6)
+    plain = (conv.UpConv if transposed else conv.Conv)(4, (3,), (2,), bias=False)
+    kept, demodulated = (cost(style.ModConv(4, (3,), (2,), (0,), transposed, on), x, s) for on in (False, True))
+    outputs = plain.resolve((x,)).infer((x,))[0].elements
+    assert kept == (cost(plain, x).macs, cost(plain, x).flops + x.elements)
+    assert demodulated == (kept.macs, kept.flops + outputs + 2 * 4 * 6 + 6 + 2 * 4)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_blur_counts_as_a_depthwise_convolution(rank: int) -> None:
+    x = feature_map(6, *(5, 7)[:rank])
+    assert cost(style.Blur(down=2), x) == cost(conv.Conv(6, (4,), (2,), (1,), groups=6, bias=False), x)
+    assert cost(style.Blur(up=2), x) == cost(conv.UpConv(6, (4,), (2,), (1,), groups=6, bias=False), x)
 
 
 PER_ELEMENT: dict[Op, int] = {

@@ -18,7 +18,9 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, GroupNorm, LayerNorm
 from netdsl.ops.pool import Pool, Unpool
+from netdsl.ops.recurrent import Gru, Lstm
 from netdsl.ops.reduce import Mean
+from netdsl.ops.style import ModConv
 from netdsl.tensor import Layout, TensorType
 
 Net = Callable[["Builder"], Any]
@@ -241,6 +243,19 @@ def duplicates(b: Builder) -> Value:
 def gated(b: Builder) -> Value:
     x = b(sh.Flatten(), b(conv3(4), b.input(3, 3, 2)))
     return b(ew.Mul(), b.chain(x, Fc(24), act.Sigmoid()), x)
+
+
+@small
+def styled(b: Builder) -> Value:
+    x = b(conv3(4), b.input(3, 5, 4))
+    return b(ModConv(5, (3,), (2,), transposed=True), x, b(Mean((1, 2)), x))
+
+
+@small
+def recurrent(b: Builder) -> tuple[Value, ...]:
+    x = b.input(4, 5)
+    y, h, c = b.all(Lstm(3, state=True), b(Gru(6), x))
+    return y, h, *b.all(Lstm(3, reverse=True, initial=True, state=True), x, h, c)
 
 
 @small

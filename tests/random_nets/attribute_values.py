@@ -8,8 +8,22 @@ from typing import Any
 
 from dice import Dice
 
-from netdsl.ops import activation, attention, conv, elementwise, function, linear, noise, norm, pool, reduce, shape
-from netdsl.ops.base import Op
+from netdsl.ops import (
+    activation,
+    attention,
+    conv,
+    elementwise,
+    function,
+    linear,
+    noise,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    shape,
+    style,
+)
+from netdsl.ops.base import Op, ShapeError
 from netdsl.tensor import TensorType
 
 Values = dict[str, Any]
@@ -161,6 +175,52 @@ def fc_(dice: Dice, x: TensorType) -> Values | None:
     return {"out": dice.between(1, 8)} | ({"bias": False} if dice.chance(40) else {}) if x.rank else None
 
 
+def recurrent_(dice: Dice, x: TensorType) -> Values | None:
+    if x.rank != 2:
+        return None
+    return {"out": dice.between(1, 5)} | ({"reverse": True} if dice.chance(40) else {})
+
+
+def modconv_(dice: Dice, x: TensorType) -> Values | None:
+    """Those of a convolution, or of a transposed one, that a style can have."""
+    if not has_map(x) or not x.batch:
+        return None
+    transposed = dice.chance(30)
+    values = (upconv_ if transposed else conv_)(dice, x)
+    if values is None:
+        return None
+    if transposed:
+        values["transposed"] = True
+    values = {name: value for name, value in values.items() if name in style.ModConv.__dataclass_fields__}
+    try:
+        style.ModConv(**values).layer.resolve((x,)).infer((x,))
+    except ShapeError:  # without the dilation or the output padding, nothing is left
+        return None
+    values |= {"demodulate": False} if dice.chance(30) else {}
+    return values | ({"eps": small(dice)} if dice.chance(40) else {})
+
+
+def blur_(dice: Dice, x: TensorType) -> Values | None:
+    if not has_map(x):
+        return None
+    values: Values = {}
+    if dice.chance(60):
+        values["taps"] = dice.choice(((1, 2, 1), (1, 1), (1, 2, 3), (1, 4, 6, 4, 1)))
+    taps = len(values.get("taps", (1, 3, 3, 1)))
+    if dice.chance(60):
+        name = dice.choice(("up", "down"))
+        values[name] = 2 if taps == 2 or name == "down" else dice.between(2, 3)
+    shortest = values.get("up", 1) * min(x.shape[1:])
+    if shortest < values.get("down", 1):
+        return None
+    if dice.chance(50):
+        starts, ends = ([dice.between(0, 2) for _ in x.shape[1:]] for _ in range(2))
+        ends = starts if dice.chance(60) else ends
+        if shortest + min(starts) + min(ends) >= taps:
+            values["padding"] = sides(dice, starts, ends)
+    return values
+
+
 def lrn_(dice: Dice, x: TensorType) -> Values | None:
     """With an alpha that is large enough to matter."""
     if x.rank < 2:
@@ -308,6 +368,9 @@ ANY: dict[type[Op], Draw] = {
     conv.UpConv: upconv_,
     linear.Fc: fc_,
     pool.Pool: pool_,
+    recurrent.Lstm: recurrent_,
+    recurrent.Gru: recurrent_,
+    style.Blur: blur_,
     norm.BatchNorm: normed(),
     norm.LRN: lrn_,
     norm.LayerNorm: normed(axis=axis_of),

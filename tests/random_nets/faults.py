@@ -20,10 +20,12 @@ from netdsl.ops import (
     noise,
     norm,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
     shape,
+    style,
 )
 from netdsl.ops.base import Op
 
@@ -75,6 +77,11 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     attention.Attend: {
         "another scale": fields(scaled=lambda scaled: not scaled),
         "later places seen": fields(causal=lambda causal: not causal),
+    },
+    recurrent.Recurrence: {"the other direction": fields(reverse=lambda reverse: not reverse)},
+    style.Blur: {
+        "padding off by one": off_by_one,
+        "taps from the end": fields(taps=lambda taps: taps[::-1]),
     },
     norm.BatchNorm: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.BatchNormScale: {"another eps": fields(eps=lambda eps: eps + 1e-6)},

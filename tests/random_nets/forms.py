@@ -11,6 +11,7 @@ from expansion import Trace
 from items import IT, Author, Item, Reference, Scope, braces, named, sequence, tensors
 from operators import (
     anywhere,
+    carried,
     chosen,
     cut_like,
     divided,
@@ -19,6 +20,7 @@ from operators import (
     layer,
     let,
     literal,
+    modulated,
     on_it,
     own,
     places,
@@ -554,6 +556,8 @@ FREE_SIMPLE = (
     _simple(joined_end_to_end, "trace scope x"),
     _simple(several, "x"),
     _simple(cut_like, "trace scope x"),
+    _simple(modulated, "x"),
+    _simple(carried, "x"),
 )
 BLOCKS = tuple(
     _simple(draw, takes)

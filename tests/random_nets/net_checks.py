@@ -21,6 +21,7 @@ from netdsl.elaborate import nets as nets_of
 from netdsl.ir.graph import Graph, Value
 from netdsl.ir.text import dump, parse_text
 from netdsl.ir.verify import verify
+from netdsl.passes.dead_code import DeadCode
 from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist
 from netdsl.passes.manager import run_passes
@@ -247,7 +248,7 @@ def answers(net: RandomNet, graph: Graph, data: Data) -> Iterator[tuple[tuple[st
         optimized, _ = run_passes(graph, passes)
         yield (f"the reference after {name}", EXACT), interpret(optimized, inputs, weights, np.float64)
     if net.extra:
-        options = {"passes": (Expand(), Hoist())} if net.extra == "plain" else {}
+        options = {"passes": (Expand(), Hoist(), DeadCode())} if net.extra == "plain" else {}
         yield (
             (f"the NumPy module in float64, {net.extra},", EXACT),
             module_results(graph, data, DType.FLOAT64, **options),

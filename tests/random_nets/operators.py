@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attribute_values import ANY, BOUNDED, KEEPING, POSITIVE, Values, fits, has_map, small, split_
+from attribute_values import (
+    ANY,
+    BOUNDED,
+    KEEPING,
+    POSITIVE,
+    Values,
+    fits,
+    has_map,
+    modconv_,
+    recurrent_,
+    small,
+    split_,
+)
 from expansion import Trace, bound
 from items import IT, Author, Item, Reference, Scope, named, sequence, tensors
 from spelling import Expression, number, spelled
 
-from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, recurrent, reduce, shape, style
 from netdsl.ops.base import Op
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.tensor import TensorType
@@ -354,6 +366,54 @@ def regions(author: Author, x: TensorType) -> Item | None:
     return sequence(author, [param(author, boxes, (dice.between(1, 3), 4)), step])
 
 
+def modulated(author: Author, x: TensorType) -> Item | None:
+    """A convolution in a style that the operand's means decide, kept away from 0."""
+    values = modconv_(author.dice, x)
+    if values is None or not fits(style.ModConv(**values).layer.resolve((x,)).infer((x,))[0].shape):
+        return None
+    dice = author.dice
+    kept, means = author.tensor_name(), author.tensor_name()
+    step = layer(author, style.ModConv, dict(values), (IT, own(means)))
+    form = dice.below(3)
+    if form == 1:
+        step = step._replace(text=step.text.replace("(it, ", "("))
+    elif form == 2:
+        author.count("branches: modconv")
+        out = values.pop("out")
+        written = f"modconv out={out}{spelled(dice, style.ModConv, values, author.count)}"
+        step = step._replace(text=f"{written} {{ | it | {means} }}")
+    mean = layer(author, reduce.Mean, {"axis": tuple(range(1, x.rank))})
+    near = sequence(author, [mean, layer(author, activation.Sigmoid, {}), shifted(author)], one_line=True)
+    again = Item(kept, lambda trace, scope, it: scope.tensors[kept], opens=True)
+    return sequence(author, [_kept(kept), named(near, means), again, step])
+
+
+def carried(author: Author, x: TensorType) -> Item | None:
+    """A recurrent layer that gives its state, and one that goes on with it."""
+    dice = author.dice
+    op = dice.choice((recurrent.Lstm, recurrent.Gru))
+    values = recurrent_(dice, x)
+    if values is None:
+        return None
+    names = [author.tensor_name() for _ in range(1 + op.states)]
+    author.count("several results")
+
+    def run(trace: Trace, scope: Scope, it: int) -> int:
+        results = trace.apply(op(**values, state=True), it)
+        scope.tensors.update(zip(names, results, strict=True))
+        return results[0]
+
+    text = f"{op.word}{spelled(dice, op, values | {'state': True}, author.count)} as {', '.join(names)}"
+    more = {"out": values["out"], "initial": True} | ({"reverse": True} if dice.chance(50) else {})
+    goes_on = layer(author, op, more, (IT, *map(own, names[1:])))
+    return sequence(author, [Item(text, run, is_named=True), goes_on])
+
+
+def _kept(name: str) -> Item:
+    """`it`, under a name."""
+    return named(Item("it", lambda trace, scope, it: it, opens=True), name)
+
+
 def cut_like(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item | None:
     """`crop(a)` to the extents of `it`."""
     found = [
@@ -370,7 +430,7 @@ def cut_like(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item 
     step = layer(author, shape.Crop, {}, (other, IT))
     if author.dice.chance(50):
         step = step._replace(text=f"crop({other.text})")
-    return sequence(author, [named(Item("it", lambda trace, scope, it: it, opens=True), kept), step])
+    return sequence(author, [_kept(kept), step])
 
 
 # What fits maps of any number of channels and any extents: for blocks and loops, whose values differ from call to call.

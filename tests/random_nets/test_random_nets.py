@@ -24,6 +24,7 @@ from netdsl.ops.base import Op
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.norm import BatchNormScale
 from netdsl.ops.pool import AdaptivePool
+from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.shape import Relayout
 from netdsl.passes.manager import run_passes
 from netdsl.passes.pipeline import CHANNELS_LAST
@@ -75,7 +76,7 @@ def sample() -> tuple[RandomNet, ...]:
     return tuple(found)
 
 
-MADE_BY_PASSES = (BatchNormScale, Relayout, Attend)
+MADE_BY_PASSES = (BatchNormScale, Recurrence, Relayout, Attend)
 
 
 def test_every_operator_is_reached() -> None:
@@ -127,6 +128,7 @@ shape checked, closed up | shape checked, spaced | layer called in an expression
 regions | it left out | it said | it last | it twice | three operands | from_a_name | aside | arithmetic
 with_named | with_param | divided | chosen | raised | places | product | joined_end_to_end | several | cut_like
 crop like another
+modulated | carried
 value by position | short name | long name | glued | glued extents | extents by name | list as a value | flag
 flag with a value | field of a flag | word by name | word as a string | expression as a value | expression as a flag
 input of 1 axes | input of 2 axes | input of 3 axes | input of 4 axes | input of whole numbers | input of booleans

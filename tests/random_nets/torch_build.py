@@ -13,7 +13,7 @@ from typing import Any
 from expansion import Layer, Trace
 from torch_oracles import ORACLES, torch_padding
 
-from netdsl.ops import conv, norm, pool, regions, shape
+from netdsl.ops import conv, norm, pool, regions, shape, style
 from netdsl.ops.base import Op
 
 try:
@@ -145,6 +145,18 @@ def group_norm_(op: norm.GroupNorm, x: Tensor, weight: Tensor | None = None, bia
     return torch.group_norm(x, op.groups, weight, bias, op.eps)
 
 
+def modconv_(op: style.ModConv, x: Tensor, s: Tensor, weight: Tensor) -> Tensor:
+    rows = max(len(x), len(s))
+    return ORACLES[style.ModConv](windowed(op, x), x.expand(rows, *x.shape[1:]), s.expand(rows, -1), weight)
+
+
+def blur_(op: style.Blur, x: Tensor) -> Tensor:
+    """Without padding, extents become `up / s` of what they were."""
+    rank, total = x.ndim - 2, len(op.taps) - max(op.up, op.down)
+    implied = ((total + 1) // 2 + op.up - 1,) * rank + (total // 2,) * rank
+    return ORACLES[style.Blur](replace(op, padding=starts_and_ends(op.padding, rank) if op.padding else implied), x)
+
+
 WRITTEN: dict[type[Op], Callable[..., Any]] = {
     conv.Conv: conv_,
     conv.UpConv: lambda op, x, *weights: ORACLES[conv.UpConv](windowed(op, x), x, *weights),
@@ -156,6 +168,8 @@ WRITTEN: dict[type[Op], Callable[..., Any]] = {
     shape.Slice: slice_,
     shape.Pad: pad_,
     norm.GroupNorm: group_norm_,
+    style.ModConv: modconv_,
+    style.Blur: blur_,
     regions.RoiPool: lambda op, *operands: ORACLES[type(op)](replace(op, kernel=spread(op.kernel, 2)), *operands),
     regions.RoiAlign: lambda op, *operands: ORACLES[type(op)](replace(op, kernel=spread(op.kernel, 2)), *operands),
     shape.Reshape: lambda op, x: x.reshape(len(x), *op.to),

@@ -6,6 +6,7 @@ An oracle takes the resolved operator, its operands `N x ...` and its weights, a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from netdsl.ops import (
@@ -19,10 +20,12 @@ from netdsl.ops import (
     noise,
     norm,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
     shape,
+    style,
 )
 from netdsl.ops.base import Op
 
@@ -165,6 +168,65 @@ def attend_(op: attention.Attend, x: Tensor, *rest: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(q, k, v, seen, scale=scale).transpose(1, 2).flatten(2)
 
 
+def run_cell(cell: str, reverse: bool, x: Tensor, before: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
+    """y, h and c: what `torch.nn.LSTM` and `GRU` call; a sequence is turned around where it is read backwards."""
+    rows = max(len(t) for t in (x, *before))
+    x = x.flip(1).expand(rows, -1, -1) if reverse else x.expand(rows, -1, -1)
+    out = weights[1].shape[1]
+    states = [t.expand(rows, -1) for t in before] or [x.new_zeros(rows, out)] * (2 if cell == "lstm" else 1)
+    first = tuple(t[None].contiguous() for t in states)
+    y, *after = getattr(torch, cell)(
+        x, first if cell == "lstm" else first[0], weights, True, 1, 0.0, False, False, True
+    )
+    return (y.flip(1) if reverse else y, *(t[0] for t in after))
+
+
+def recurrent_(op: recurrent.Recurrent, x: Tensor, *rest: Tensor) -> Tensor | tuple[Tensor, ...]:
+    *before, w_ih, w_hh, b_ih, b_hh = rest
+    results = run_cell(op.word, op.reverse, x, before, [w_ih, w_hh, b_ih, b_hh])
+    return results if op.state else results[0]
+
+
+def recurrence_(op: recurrent.Recurrence, x: Tensor, weight: Tensor, bias: Tensor, *before: Tensor) -> Any:
+    """The input's products are given, so that its weights are the identity."""
+    same = torch.eye(x.shape[2], dtype=x.dtype)
+    weights = [same, weight[0], torch.zeros_like(bias[0]), bias[0]]
+    y, *_, last = run_cell(op.cell, op.reverse, x, list(before), weights)
+    return (y, last) if op.cell == "lstm" else y
+
+
+def modconv_(op: style.ModConv, x: Tensor, s: Tensor, weight: Tensor) -> Tensor:
+    """All samples at once, as groups of channels with weights of their own."""
+    rows, channels = x.shape[:2]
+    kernel = [1] * len(op.kernel)
+    w = weight[None] * s.reshape(rows, 1, channels, *kernel)
+    if op.demodulate:
+        w = w * torch.rsqrt(w.square().flatten(2).sum(2) + op.eps).reshape(rows, op.out, 1, *kernel)
+    if op.transposed:
+        plain = conv.UpConv(rows * op.out, op.kernel, op.stride, op.padding, (1,), (0,) * len(kernel), rows)
+        y = upconv_(replace(plain, dilation=(1,) * len(kernel)), x.flatten(0, 1)[None], w.transpose(1, 2).flatten(0, 1))
+    else:
+        plain = conv.Conv(rows * op.out, op.kernel, op.stride, op.padding, (1,) * len(kernel), rows)
+        y = conv_(plain, x.flatten(0, 1)[None], w.flatten(0, 1))
+    return y.reshape(rows, op.out, *y.shape[2:])
+
+
+def blur_(op: style.Blur, x: Tensor) -> Tensor:
+    """All axes at once: a convolution with the outer product of the taps; upsampling, a transposed one."""
+    channels, rank, count = x.shape[1], x.ndim - 2, len(op.taps)
+    taps = torch.tensor(op.taps, dtype=x.dtype) * op.up / sum(op.taps)
+    kernel = taps if rank == 1 else torch.outer(taps, taps)
+    weight = kernel.expand(channels, 1, *kernel.shape)
+    if op.up > 1:
+        starts, ends = op.padding[:rank], op.padding[rank:]
+        cut = (*(before - count + 1 for before in starts), *(after + op.up - count for after in ends))
+        function = functional.conv_transpose1d if rank == 1 else functional.conv_transpose2d
+        return functional.pad(function(x, weight, stride=op.up, groups=channels), torch_padding(cut))
+    function = functional.conv1d if rank == 1 else functional.conv2d
+    turned = weight.flip(tuple(range(2, 2 + rank)))
+    return function(functional.pad(x, torch_padding(op.padding)), turned, stride=op.down, groups=channels)
+
+
 def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
     if op.mode == "nearest":
         return functional.interpolate(x, op.to, mode="nearest")
@@ -271,6 +333,11 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     attention.Attention: attention_,
     attention.Attend: attend_,
     sequence.Embed: lambda op, x, weight: functional.embedding(x, weight),
+    recurrent.Lstm: recurrent_,
+    recurrent.Gru: recurrent_,
+    recurrent.Recurrence: recurrence_,
+    style.ModConv: modconv_,
+    style.Blur: blur_,
     norm.BatchNorm: batch_norm_,
     norm.BatchNormScale: lambda op, gamma, variance: gamma * torch.rsqrt(variance + op.eps),
     norm.LRN: lambda op, x: functional.local_response_norm(x, op.size, op.alpha, op.beta, op.offset),

@@ -124,3 +124,15 @@ def test_half_precision_and_parameters_of_a_module_are_taken() -> None:
     weights = from_state_dict(graph_of([("fc.weight", (2, 3)), ("fc.bias", (2,))]), linear.state_dict())
     assert all(array.dtype == np.float32 for array in weights.values())
     np.testing.assert_array_equal(weights["fc.weight"], linear.weight.detach().float().numpy())
+
+
+def test_numbers_and_directions_of_a_recurrent_module_are_modules() -> None:
+    leaves = {"weight_ih": (12, 5), "weight_hh": (12, 3), "bias_ih": (12,), "bias_hh": (12,)}
+    places = ("l0", "l0_reverse", "l1", "l1_reverse")
+    ours = [(f"{layer}.{leaf}", shape) for layer in ("a", "b", "c", "d") for leaf, shape in leaves.items()]
+    theirs = [(f"rnn.{leaf}_{place}", shape) for place in places for leaf, shape in leaves.items()]
+    assert match_layers(graph_of(ours), state_of(theirs)) == tuple(
+        zip("abcd", (f"rnn.{p}" for p in places), strict=True)
+    )
+    weights = from_state_dict(graph_of(ours), state_of(theirs))
+    assert [array.flat[0] for array in weights.values()] == list(range(16))

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from netdsl.codegen.numpy.calls import Call
-from netdsl.codegen.numpy.lowerings import attention, conv, linear, norm, pool, reduce, regions, sequence, shape
+from netdsl.codegen.numpy.lowerings import (
+    attention,
+    conv,
+    linear,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    regions,
+    sequence,
+    shape,
+    style,
+)
 from netdsl.codegen.numpy.lowerings.elementwise import JOINED, UNARY
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Node
@@ -18,6 +30,7 @@ from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
@@ -37,6 +50,7 @@ from netdsl.ops.shape import (
     Transpose,
     Upsample,
 )
+from netdsl.ops.style import Blur
 
 Lowering = Callable[[Any, Node], Call | tuple[Call, ...]]
 
@@ -52,6 +66,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     MatMul: linear.matmul,
     Embed: sequence.embed,
     Attend: attention.attend,
+    Recurrence: recurrent.recurrence,
+    Blur: style.blur,
     BatchNorm: norm.batch_norm,
     BatchNormScale: norm.batch_norm_scale,
     LRN: norm.lrn,

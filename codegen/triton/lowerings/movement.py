@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import prod
 
 from netdsl.codegen.triton.index import (
@@ -37,6 +38,7 @@ from netdsl.ops.shape import (
     Transpose,
     Upsample,
 )
+from netdsl.ops.style import Blur
 
 Texts = list[str]
 
@@ -324,3 +326,33 @@ def _between(body: Body, operand: Value, fixed: Texts, ends: list[tuple[str, str
     name = body.name("between")
     body.lines.append(f"{name} = {before} + ({after} - {before}) * {share}")
     return name
+
+
+def blur(planner: Planner, site: Site) -> None:
+    """The sum over all taps that meet an element: with `up`, tap k of output q meets element (s q + k - pad) / up."""
+    op = site.op
+    assert isinstance(op, Blur)
+    operand = site.operands[0]
+    extents = operand.type.shape[1:]
+
+    def compute(body: Body, axes: Sequence[Coordinate]) -> str:
+        channel, *spatial = _texts(axes)
+        total = body.name("total")
+        body.lines.append(f"{total} = 0.0")
+        starts = [linear([(text, op.down)], -before) for text, before in zip(spatial, op.padding, strict=False)]
+        for name, start in zip("hv", starts, strict=False):
+            body.lines.append(f"{name} = {start}")
+        for taps in product(range(len(op.taps)), repeat=len(extents)):
+            places, inside = [], []
+            for name, k, extent in zip("hv", taps, extents, strict=False):
+                place = shifted(name, k)
+                inside.append(f"({place} >= 0) & ({place} < {op.up * extent})")
+                if op.up > 1:
+                    inside.append(f"({remainder(place, op.up)} == 0)")
+                places.append(quotient(place, op.up))
+            value = body.load(operand, "value", at(body, operand, [channel, *places], " & ".join(inside)))
+            factor = prod(op.coefficients[k] for k in taps)
+            body.lines.append(f"{total} += {value} * {factor!r}")
+        return total
+
+    pointwise(planner, site, compute)

@@ -13,6 +13,7 @@ from netdsl.codegen.triton.lowerings import (
     movement,
     pointwise,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
@@ -29,9 +30,11 @@ from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed
+from netdsl.ops.style import Blur
 
 Lowering = Callable[[Planner, Site], None]
 
@@ -48,6 +51,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Unpool: pool.unpool,
     RoiPool: regions.roi_pool,
     RoiAlign: regions.roi_align,
+    Recurrence: recurrent.recurrence,
+    Blur: movement.blur,
     LRN: lrn.lrn,
     LayerNorm: reduce.layer_norm,
     GroupNorm: reduce.group_norm,
