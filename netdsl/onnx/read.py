@@ -21,6 +21,8 @@ from netdsl.onnx.read_fold import fold
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
 from netdsl.ops.base import ShapeError
+from netdsl.passes.dead_code import DeadCode
+from netdsl.passes.manager import Remarks
 from netdsl.tensor import TensorType
 from netdsl.tensorfile import shown
 
@@ -182,25 +184,26 @@ class _Reader:
 
     def run(self) -> Reading:
         """Read all nodes, then the outputs. Raises NetError with everything that could not be expressed."""
-        graph = self.model.proto.graph
-        for item in graph.initializer:
+        model = self.model.proto.graph
+        for item in model.initializer:
             if item.name in self.values:
                 raise malformed(f"{self.model.name}: `{shown(item.name)}` is given twice")
             self.values[item.name] = self._initializer(item)
-        for item in graph.sparse_initializer:
+        for item in model.sparse_initializer:
             self._refuse(f"the initializer `{shown(item.values.name)}`", "sparse tensors are not read")
             self.values[item.values.name] = Poison()
-        self._nodes(graph.node, "")
-        outputs = [self._output(value.name) for value in graph.output]
+        self._nodes(model.node, "")
+        outputs = [self._output(value.name) for value in model.output]
         if self.found:
             raise NetError(self.found)
         ports = []
-        for value, (port, view) in zip(graph.output, outputs, strict=True):
+        for value, (port, view) in zip(model.output, outputs, strict=True):
             assert port is not None
             assert view is not None
             self.net.builder.result(port.name, view)
             ports.append(replace(port, onnx=value.name))
-        return Reading(self.net.builder.finish(), self.net.weights, self.inputs, tuple(ports))
+        graph = DeadCode().run(self.net.builder.finish(), Remarks())  # the sigmoid of what became a silu
+        return Reading(graph, self.net.weights, self.inputs, tuple(ports))
 
     def _initializer(self, item: Any) -> Known | Poison:
         if item.data_type == 8:

@@ -102,7 +102,17 @@ def mul(call: Call) -> View:
         return scaled(call.net, a, second)
     if isinstance(b, View) and first is not None:
         return scaled(call.net, b, first)
+    for x, gate in ((a, b), (b, a)):
+        if isinstance(x, View) and isinstance(gate, View) and _is_sigmoid(call.net, gate, x):
+            return mapped(call.net, x, act.Silu())
     return join(call.net, arithmetic.Mul(), (a, b))
+
+
+def _is_sigmoid(net: Net, gate: View, x: View) -> bool:
+    """x * sigmoid(x) = silu(x)."""
+    node = net.maker(gate.value)
+    same = (gate.atoms, gate.axes) == (x.atoms, x.axes)
+    return same and node is not None and isinstance(node.op, act.Sigmoid) and node.inputs == (x.value,)
 
 
 def div(call: Call) -> View:

@@ -12,7 +12,7 @@ import numpy as np
 from netdsl import codes
 from netdsl.files import refuse
 from netdsl.ir.build import GraphBuilder
-from netdsl.ir.graph import Value
+from netdsl.ir.graph import Node, Value
 from netdsl.limits import Limits
 from netdsl.onnx.read_values import BATCH, Array, Axes, Axis, Extents, Known, Unreadable, View, plain_view
 from netdsl.ops.base import ZEROS, Op
@@ -37,6 +37,7 @@ class Net:
         self._taken: set[str] = set()
         self._arranged: dict[tuple[Value, Extents, Axes], Value] = {}
         self._parameters: dict[tuple[str, Extents], Value] = {}
+        self._makers: dict[Value, Node] = {}
         self._uses: dict[tuple[Op, tuple[str, ...]], str] = {}
 
     def unique(self, name: str, leaves: Sequence[str] = ()) -> str:
@@ -66,11 +67,16 @@ class Net:
         label = self.unique(name or stem or self.here or op.word, [weight.name for weight in signature.weights])
         results = self.builder.node(op, operands, name=label, shared=shared, signature=signature)
         self._check(results)
+        self._makers.update(dict.fromkeys(results, self.builder.nodes[-1]))
         if weights and not shared:
             self._uses[key] = label
             for weight, array in zip(wanted, arrays, strict=True):
                 self.weights[f"{label}.{weight.name}"] = np.ascontiguousarray(array, np.float32)
         return results
+
+    def maker(self, value: Value) -> Node | None:
+        """The node that makes a value; None for inputs and weights."""
+        return self._makers.get(value)
 
     def one(self, op: Op, *operands: Value, weights: Sequence[Known] = (), name: str = "") -> Value:
         """The result of a node that has one."""

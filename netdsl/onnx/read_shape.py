@@ -14,6 +14,7 @@ from netdsl.onnx.read_call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both
 from netdsl.ops.base import Op
+from netdsl.ops.noise import Dropout
 from netdsl.ops.shape import Concat, Pad, Slice, Split, Take
 
 PIECES = 64
@@ -420,7 +421,9 @@ def dropout(call: Call) -> View:
     """Nothing is dropped at inference."""
     if any(call.outputs[1:]) or (call.has(2) and bool(call.fixed(2))):
         raise Unreadable("it drops elements, as in training, or gives its mask")
-    return call.view(0)
+    view = call.view(0)
+    ratio = float(call.fixed(1)) if call.has(1) else call.number("ratio", 0.5)
+    return replace(view, value=call.net.one(Dropout(float(np.float32(ratio).astype(str))), view.value))
 
 
 READERS: dict[str, Callable[[Call], Result]] = {
