@@ -155,9 +155,11 @@ class Reducer:
                     edge.items[at:] = [Rows([node], edge.items[at + 1 :])]
                     return edge
             region = self._region([edge])
-            if region is None or self._uses[region[0]] > region[2] or not _is_chain(self._vertices[region[0]]):
+            if region is None:
                 raise InvalidGraph("what happens to rows is no body of an `each`")
             start, vertices, count = region
+            if not vertices and not (self._uses[start] == count and _is_chain(self._vertices[start])):
+                raise InvalidGraph("what happens to rows is no body of an `each`")
             line = _Line(self, start)
             for vertex in vertices:
                 line.vertex(vertex)
@@ -187,11 +189,12 @@ class Reducer:
     def _region(self, edges: Sequence[_Edge]) -> tuple[Value, list[_Vertex], int] | None:
         """The nearest value that these edges all come from, the vertices between, and how many edges leave the value.
 
-        None where there is none, or where something between is read from outside.
+        None where there is none, or where something between is read from outside. Weights of the net have names anyway.
         """
-        count = Counter(edge.source for edge in edges)
+        weights = self.prepared.parameters
+        count = Counter(edge.source for edge in edges if edge.source not in weights)
         inside: list[_Vertex] = []
-        while True:
+        while count:
             latest = max((self._vertices[value] for value in count), key=lambda vertex: vertex.place)
             if len(count) == 1 and len(latest.values) == 1:
                 (start,) = count
@@ -203,7 +206,8 @@ class Reducer:
             inside.append(latest)
             for value in latest.values:
                 del count[value]
-            count.update(edge.source for edge in latest.edges)
+            count.update(edge.source for edge in latest.edges if edge.source not in weights)
+        return None
 
     def _needed(self, edges: Sequence[_Edge]) -> list[_Vertex]:
         """All vertices that edges come from, in order; sources are none."""
