@@ -1,0 +1,246 @@
+"""Generated Triton modules beside PyTorch on one NVIDIA GPU, in one process, medians of interleaved runs.
+
+    python benchmarks/gpu_modules.py build/gpu-bench            # where netdsl is; needs no GPU
+    python benchmarks/gpu.py build/gpu-bench [--out benchmarks/results] [--minutes 9] [--only ResNet50] [--all]
+
+The second needs the folder, torch, triton and safetensors, not netdsl. It begins with what matters most and writes each
+line of its table as it is measured; started again, it goes on where it stopped. `--all` adds PyTorch's other
+configurations to the strongest three. Before anything is timed, every contender is compared with PyTorch in exact
+float32; one that is wrong is reported, and no longer counts.
+
+Every contender holds four batches of random data and passes over them in turn. All take part in every round, in an
+order that turns, so that a disturbance meets all. One more column has the second-level cache flushed before each pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from gpu_contenders import DTYPES, STRONGEST, Pass, Prepare, baselines, generated
+
+Row = dict[str, Any]
+
+TOLERANCE = {"float16": 1e-2, "bfloat16": 8e-2, "tf32": 1e-2, "float32": 2e-5}
+"""Largest difference over the largest element, for a whole network."""
+BUFFERS = 4
+"""Batches of data that each contender passes over in turn."""
+ROUNDS = 25
+FLUSH_BYTES = 256 << 20
+"""More than any GPU's second-level cache."""
+OURS = "netdsl"
+
+
+def rows(nets: list[str]) -> Iterator[tuple[str, str, int]]:
+    """What is measured, the most important first: net, element type, batch."""
+    first = [net for net in ("ResNet50", "VGG16") if net in nets]
+    others = [net for net in nets if net not in first]
+    yield from ((net, "float16", batch) for net in first for batch in (1, 8, 32, 128))
+    yield from ((net, "float16", batch) for net in others for batch in (1, 8, 32, 128))
+    yield from ((net, dtype, batch) for dtype in ("bfloat16", "tf32") for net in (*first, *others) for batch in (1, 32))
+
+
+def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool) -> Row:
+    """One line of the table."""
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    model = load_module(folder / f"{net}_torch.py").build()
+    settle(model)
+    inputs = [torch.randn(batch, *model.image, device="cuda") for _ in range(BUFFERS)]
+    wanted = exact(model, inputs[0])
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
+    module = load_module(folder / f"{net}_{dtype}.py")
+    makers = {OURS: lambda: generated(module, model.state_dict())}
+    makers |= {name: make for name, make in baselines(model, dtype).items() if everyone or name in STRONGEST}
+    passes: dict[str, list[Pass]] = {}
+    found: dict[str, Row] = {}
+    for name, make in makers.items():
+        start = time.perf_counter()
+        try:
+            passes[name] = ready(make(), inputs)
+            seconds = time.perf_counter() - start
+            error = difference(passes[name][0](), wanted)
+            found[name] = {"prepare_s": seconds, "error": error, "kernels": kernels(passes[name][0])}
+            if error > TOLERANCE[dtype]:
+                found[name]["wrong"] = f"differs by {error:.1e} of the largest element"
+        except Exception as problem:
+            passes.pop(name, None)
+            found[name] = {"failed": str(problem).strip().splitlines()[0][:200] if str(problem) else repr(problem)}
+            traceback.print_exc(limit=3)
+    for name, times in race(passes).items():
+        found[name] |= times
+    return {"net": net, "dtype": dtype, "batch": batch, "contenders": found}
+
+
+def ready(prepare: Prepare, inputs: list[torch.Tensor]) -> list[Pass]:
+    """A pass over each of the inputs, warm."""
+    passes = [prepare(x) for x in inputs]
+    for _ in range(2):
+        for run in passes:
+            run()
+    torch.cuda.synchronize()
+    return passes
+
+
+def settle(model: torch.nn.Module) -> None:
+    """Weights that keep the size of activations, and norms that do something."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.8, 1.2)
+            torch.nn.init.uniform_(module.weight, 0.4, 0.8)
+    model.eval().requires_grad_(False)
+
+
+def exact(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What everyone is compared with: PyTorch in float32 without shortcuts."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    model.cuda()
+    result = torch.cat([model(part) for part in x.split(16)])
+    model.cpu()
+    return result
+
+
+def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The largest difference over the largest element; infinite where something is not a number."""
+    gap = (found.float() - wanted).abs().max() / wanted.abs().max()
+    return float(gap) if bool(gap.isfinite()) else float("inf")
+
+
+def kernels(run: Pass) -> int:
+    """Kernels of one pass, copies and fills not counted."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize()
+    names = [event.name for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    return sum(not name.startswith(("Memcpy", "Memset")) for name in names)
+
+
+def race(passes: dict[str, list[Pass]]) -> dict[str, Row]:
+    """Milliseconds of one pass of everyone: p10, median and p90; then with the second-level cache flushed."""
+    flush = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device="cuda")
+    warm: dict[str, list[float]] = {name: [] for name in passes}
+    cold: dict[str, list[float]] = {name: [] for name in passes}
+    order = list(passes)
+    for _ in range(ROUNDS):
+        for name in order:
+            warm[name].append(spent([*passes[name], *passes[name]]) / (2 * BUFFERS))
+            flush.zero_()
+            cold[name].append(spent(passes[name][:1]))
+        order = [*order[1:], order[0]]
+    return {name: {"ms": deciles(warm[name]), "cold_ms": deciles(cold[name])} for name in passes}
+
+
+def spent(passes: list[Pass]) -> float:
+    """Milliseconds of these passes, one after the other."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for run in passes:
+        run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end)
+
+
+def deciles(times: list[float]) -> list[float]:
+    """The first, the median and the last."""
+    times = sorted(times)
+    return [times[int(len(times) * share)] for share in (0.1, 0.5, 0.9)]
+
+
+def line(row: Row, predicted: dict[str, Any]) -> str:
+    """A row of the table: our median, and the ratio of the best correct other to it."""
+    name = f"{row['net']:<12} {row['dtype']:<9} batch {row['batch']:<4}"
+    if "failed" in row:
+        return f"{name} failed: {row['failed']}"
+    timed = {who: x for who, x in row["contenders"].items() if "ms" in x and "wrong" not in x}
+    if OURS not in timed:
+        return f"{name} ours: {row['contenders'][OURS]}"
+    low, own, high = timed.pop(OURS)["ms"]
+    text = f"{name} {own:8.3f} ms ({low:.3f} to {high:.3f})"
+    if timed:
+        best = min(timed, key=lambda who: timed[who]["ms"][1])
+        text += f"  {timed[best]['ms'][1] / own:5.2f} x as fast as {best}"
+    limit = predicted.get(f"{row['net']} {row['dtype']} {row['batch']}")
+    return text + (f"  {limit['limit_ms'] / own:4.0%} of the limit" if limit else "")
+
+
+def load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> int:
+    """Measure what is still missing, in processes of their own, until the time is spent."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--only", default="", help="nets, with commas between them")
+    parser.add_argument("--all", action="store_true", help="all of PyTorch's configurations")
+    parser.add_argument("--one", nargs=3, metavar=("NET", "DTYPE", "BATCH"), help="measure one row and print it")
+    options = parser.parse_args()
+    if options.one:
+        net, dtype, batch = options.one
+        assert dtype in DTYPES
+        with torch.inference_mode():
+            print(json.dumps(measure(options.folder, net, dtype, int(batch), options.all)))
+        return 0
+    end = time.monotonic() + 60 * options.minutes
+    device = torch.cuda.get_device_name()
+    path = options.out / f"gpu-{datetime.date.today().isoformat()}-{device.replace(' ', '-').lower()}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        import triton
+
+        about = {"device": device, "torch": torch.__version__, "triton": triton.__version__}
+        path.write_text(json.dumps(about) + "\n", encoding="utf-8")
+    done = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()[1:]]
+    there = {(row["net"], row["dtype"], row["batch"], row["all"]) for row in done if "failed" not in row}
+    predicted = json.loads((options.folder / "predicted.json").read_text(encoding="utf-8"))
+    nets = [item.stem.removesuffix("_torch") for item in sorted(options.folder.glob("*_torch.py"))]
+    nets = [net for net in nets if not options.only or net in options.only.split(",")]
+    for net, dtype, batch in rows(nets):
+        left = end - time.monotonic()
+        if (net, dtype, batch, options.all) in there or left < 20:
+            continue
+        row = {"net": net, "dtype": dtype, "batch": batch, "all": options.all} | one(options, net, dtype, batch, left)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(line(row, predicted), flush=True)
+    return 0
+
+
+def one(options: argparse.Namespace, net: str, dtype: str, batch: int, seconds: float) -> Row:
+    """One row, measured in a process of its own, so that what fails there ends there."""
+    command = [sys.executable, __file__, str(options.folder), "--one", net, dtype, str(batch)]
+    command += ["--all"] if options.all else []
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done in the {seconds:.0f} s that were left"}
+    if result.returncode:
+        return {"failed": (result.stderr.strip().splitlines() or ["no message"])[-1][:300]}
+    found: Row = json.loads(result.stdout.strip().splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
