@@ -287,12 +287,12 @@ def test_unknown_backends_and_dtypes(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from netdsl import backends
+    from netdsl import backends, extras
 
     def lacking(name: str) -> None:
         raise ModuleNotFoundError("No module named 'triton'", name="triton")
 
-    monkeypatch.setattr(backends, "import_module", lacking)
+    monkeypatch.setattr(extras, "import_module", lacking)
     with pytest.raises(netdsl.NetError) as caught:
         backends.load("triton")
     (diagnostic,) = caught.value.diagnostics

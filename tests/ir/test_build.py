@@ -71,8 +71,8 @@ def test_a_layer_that_repeats_takes_microseconds() -> None:
     x = builder.input("x", TensorType((16, 8, 8)))
     times = []
     for repeat in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         for layer in range(1000):
             (x,) = builder.node(Conv(16, (3,), padding=(1,)), (x,), name=f"c{repeat}.{layer}")
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 1000 * 50e-6
