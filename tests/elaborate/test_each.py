@@ -106,3 +106,18 @@ def test_it_computes_what_its_body_computes_of_each(tmp_path):
     x = np.random.default_rng(0).standard_normal((2, 6, 3, 9, 7)).astype(np.float32)
     wanted = np.stack([batch.run(sample, weights) for sample in x])
     assert np.array_equal(rows.run(x, weights), wanted)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_share_the_rows_of_one_sample(tmp_path, threads):
+    body = (
+        "conv 24 k3 p1 -> relu -> conv 8 k3 p1 g2 -> conv 8 k3 p1 g8 -> conv 24 k3 p1 -> conv 12 k1 -> flatten -> fc 5"
+    )
+    (tmp_path / "rows.net").write_text(f"net A {{ input x: 5x3x9x7; each {{ {body} }} }}")
+    net = netdsl.load(tmp_path / "rows.net")
+    weights = net.init_weights(seed=0)
+    x = np.random.default_rng(0).standard_normal((1, 5, 3, 9, 7)).astype(np.float32)
+    module = {}
+    exec(net.compile(backend="numpy").source, module)
+    wanted = net.run(x, weights)
+    assert abs(module["Model"](weights, threads=threads)(x) - wanted).max() <= 2e-5 * abs(wanted).max()
