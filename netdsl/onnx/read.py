@@ -18,7 +18,7 @@ from netdsl.onnx.read_align import over_batch
 from netdsl.onnx.read_call import Call, Operand
 from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, read_model, tensor
 from netdsl.onnx.read_fold import fold
-from netdsl.onnx.read_net import Net
+from netdsl.onnx.read_net import Net, sayable
 from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
 from netdsl.ops.base import ShapeError
 from netdsl.passes.dead_code import DeadCode
@@ -389,7 +389,7 @@ class _Reader:
                 self._refuse(title, "it mixes the batch with other extents")
                 return None, None
             axes[0] = value.axes[0][1:]
-        return Port(name, self.net.unique(name.replace(".", "_")), place), self.net.arrange(value, axes)
+        return Port(name, sayable(name.replace(".", "_")), place), self.net.arrange(value, axes)
 
     def _refuse(self, what: str, why: str, code: Any = codes.NOT_EXPRESSIBLE, help: str | None = None) -> None:
         self.found.append(Diagnostic(code, f"{what}: {why}", help=help))

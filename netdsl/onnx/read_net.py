@@ -42,7 +42,7 @@ class Net:
 
     def unique(self, name: str, leaves: Sequence[str] = ()) -> str:
         """A name that the net does not have yet, made of letters, digits, `_` and points, with those of its weights."""
-        name = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[-100:].lstrip(".") or "x"
+        name = sayable(name)
         result, count = name, 1
         while not self._taken.isdisjoint((result, *(f"{result}.{leaf}" for leaf in leaves))):
             count += 1
@@ -159,6 +159,11 @@ class Net:
             return plain_view(value, 0, view.whole)
         result = plain_view(value, None, view.whole)
         return View(value, result.atoms, ((), *result.axes), view.whole)
+
+
+def sayable(name: str) -> str:
+    """A name of ONNX, of letters, digits, `_` and points."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[-100:].lstrip(".") or "x"
 
 
 def _runs(atoms: Extents, order: Sequence[int]) -> list[tuple[int, ...]]:
