@@ -147,11 +147,11 @@ def definitions(text: str) -> dict[str, str]:
 
 
 def picture(nets: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    """The scatter plot. Of nets at the same place, the first is shown."""
+    """The scatter plot. Of nets at the same place, the first is shown; what has no parameters has no place."""
     points: list[scatter.Point] = []
     for entry, summary in nets:
         macs, params = summary["totals"]["macs"], summary["totals"]["params"]
-        if not any(abs(macs / p.x - 1) < 0.02 and abs(params / p.y - 1) < 0.02 for p in points):
+        if params and not any(abs(macs / p.x - 1) < 0.02 and abs(params / p.y - 1) < 0.02 for p in points):
             points.append(scatter.Point(entry["net"], macs, params, colour(entry["year"])))
     title = "The gallery: multiply-accumulates for one input, and parameters"
     return scatter.svg(points, title, "multiply-accumulates", "parameters", groups())

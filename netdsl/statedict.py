@@ -38,7 +38,10 @@ _NUMBERED = re.compile(r"^(.*\.|)((?:weight|bias)_[ih]h)_(l\d+(?:_reverse)?)$")
 
 
 class Layer(NamedTuple):
-    """The tensors of one layer or module, by the last parts of their names."""
+    """The tensors of one layer or module, by the last parts of their names, without leading axes of one element.
+
+    Modules keep an axis of samples in tables of positions; no two tensors of one layer are told apart by it.
+    """
 
     name: str
     shapes: frozenset[tuple[str, Shape]]
@@ -63,7 +66,7 @@ def from_state_dict(
         layer, _, leaf = parameter.value.name.rpartition(".")
         module = modules[layer]
         tensor = np.asarray(tensors[f"{module}.{leaf}" if module else leaf])
-        weights[parameter.value.name] = tensor.astype(np.float32)
+        weights[parameter.value.name] = tensor.astype(np.float32).reshape(parameter.value.type.shape)
     return weights
 
 
@@ -93,6 +96,8 @@ def _layers(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Layer]:
     for name, shape in tensors:
         layer, _, leaf = name.rpartition(".")
         if leaf != COUNTER:
+            while len(shape) > 1 and shape[0] == 1:
+                shape = shape[1:]
             groups.setdefault(layer, []).append((leaf, shape))
     return {name: Layer(name, frozenset(entries)) for name, entries in groups.items()}
 

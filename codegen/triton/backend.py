@@ -14,7 +14,7 @@ from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
 from netdsl.codegen.triton.cost import predict
 from netdsl.codegen.triton.devices import H200
-from netdsl.codegen.triton.expressions import HELPERS
+from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.pointwise import copy
 from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
@@ -33,6 +33,8 @@ from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.tensor import DType, Layout, TensorType, shape_text
 
 PACKAGE = "netdsl.codegen.triton"
+KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
+"""Operators that it computes: in kernels, by others, or when weights are loaded."""
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
 TMA = ("conv_tma", "gemm_tma")
 SHOWN = (1, 32)
@@ -78,7 +80,7 @@ def _check(graph: Graph, dtype: DType) -> None:
     for node in graph.walk():
         ops = [inner.op for inner in node.op.body.nodes] if isinstance(node.op, Fused) else [node.op]
         for op in ops:
-            if type(op) not in LOWERINGS and type(op) not in EXPANSIONS:
+            if type(op) not in KNOWN:
                 message = f"the triton backend has no {op.word}: {UNSUPPORTED.get(type(op), 'nobody has written it')}"
                 label = Label(node.span) if node.span else None
                 found.append(Diagnostic(codes.UNSUPPORTED_OPERATOR, message, label, frame=node.frame))

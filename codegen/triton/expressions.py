@@ -13,6 +13,7 @@ from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import BatchNorm, BatchNormScale
 from netdsl.ops.reduce import Sum
+from netdsl.ops.sequence import SineTable
 from netdsl.ops.shape import Concat, Relayout, Reshape, Slice, Transpose
 
 Arguments = Sequence[str]
@@ -200,6 +201,7 @@ CONSTANT: dict[type[Op], Callable[..., str]] = {
     Sum: lambda op, x: f"{x[0]}.sum({literal(op.axis)})",
     Reshape: lambda op, x: f"{x[0]}.reshape({literal(op.to)})",
     Transpose: _transpose,
+    SineTable: lambda op, x: f"sine_table({op.length}, {op.features}, {op.halves})",
     Slice: lambda op, x: f"{x[0]}[{':, ' * op.axis}{op.start}:{op.stop}:{op.step}]",
     Concat: lambda op, x: f"torch.cat([{', '.join(x)}], {op.axis})",
     Relayout: _same,

@@ -69,6 +69,7 @@ class Program:
     prepare: tuple[str, ...]
     uses_matrix: bool
     uses_cast: bool
+    uses_sines: bool
     buffers: tuple[Place, ...]
     steps: tuple[Statement, ...]
     inputs: tuple[tuple[str, Value], ...]
@@ -163,6 +164,7 @@ class Printer:
             prepare,
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
+            "sine_table(" in text,
             tuple(self._printed(buffer) for buffer in buffers),
             tuple(steps),
             tuple((self._inputs(value.name), value) for value in self.graph.inputs),

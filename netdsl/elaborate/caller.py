@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from netdsl import codes
 from netdsl.diagnostics import Code, Frame, Label, Report
@@ -82,9 +83,12 @@ class Caller(Evaluator):
         named: list[tuple[str, Datum, Span]] = []
         op = BY_WORD[target.word] if isinstance(target, WordRef) else None
         instance: Op | None = None
+        tied = ""
         if op is not None:
             try:
-                instance = self.operator(step, op, step.values, step.settings, context)
+                settings, tied = self._tie(op, step, context)
+                instance = self.operator(step, op, step.values, settings, context)
+                instance = replace(instance, bias=False) if tied else instance  # type: ignore[call-arg]
             except Poisoned:
                 return None
         elif step.values or step.settings:
@@ -99,11 +103,30 @@ class Caller(Evaluator):
                 named.append((argument.name, value, argument.span))
         if op is not None:
             positional += operands_by_name(op, named)
-        call = Call(step.word, target, step.span, tuple(positional), tuple(named), instance)
-        if op is not None and not step.arguments and all(is_literal(item) for item in self._given[id(step)][1]):
+        call = Call(step.word, target, step.span, tuple(positional), tuple(named), instance, tied)
+        if (
+            op is not None
+            and not step.arguments
+            and not tied
+            and all(is_literal(item) for item in self._given[id(step)][1])
+        ):
             # The same in every expansion; a local name that hides the word is looked for before this is used.
             self._ready[id(step)] = call
         return call
+
+    def _tie(self, op: type[Op], step: ast.Step, context: Context) -> tuple[Sequence[ast.Setting], str]:
+        """A step's other settings, and the address of the weight that `tied=` names."""
+        found = [item for item in step.settings if op.ties and item.name == "tied" and item.value is not None]
+        if not found:
+            return step.settings, ""
+        name = found[-1].value
+        layer = self.evaluate(name, context) if name is not None else None
+        if isinstance(layer, Poison):
+            raise Poisoned
+        if not isinstance(layer, SharedLayer) or len(found) > 1:
+            help = "declare it: `share words = embed ...`, then `fc vocab tied=words`"
+            raise Mistake(codes.BAD_ARGUMENT, "`tied` names one shared layer", found[-1].span, help=help)
+        return [item for item in step.settings if item not in found], layer.weights
 
     def _target(self, step: ast.Step, context: Context) -> BlockRef | WordRef | SharedLayer | None:
         word = step.word
@@ -147,6 +170,9 @@ class Caller(Evaluator):
         if isinstance(target, BlockRef):
             return (self._call_block(call, target.definition, local, context),)
         assert call.op is not None
+        if call.tied:
+            names = (context.layer(local)[0], call.tied)
+            return self._operate_shared(call.op, call.positional, names, call.span, context)
         return self.operate(call.op, call.positional, context.layer(local), call.span, context)
 
     def operate(
@@ -204,13 +230,9 @@ class Caller(Evaluator):
             unknown = [place for key, _, place in call.named if key not in inner.op.named]
             if unknown:
                 raise Mistake(codes.BAD_OPERANDS, f"`{call.word}` takes no tensor by this name", unknown[0])
-            names = (context.layer(local)[0], layer.weights)
-            outer, context.shared = context.shared, set()
-            try:
-                given = (*call.positional, *operands_by_name(type(inner.op), call.named))
-                return self.operate(inner.op, given, names, call.span, context)
-            finally:
-                context.shared = outer
+            given = (*call.positional, *operands_by_name(type(inner.op), call.named))
+            names = (context.layer(local)[0], inner.tied or layer.weights)
+            return self._operate_shared(inner.op, given, names, call.span, context)
         before = context.it
         if len(call.positional) > 1:
             raise Mistake(
@@ -226,6 +248,16 @@ class Caller(Evaluator):
             return (self._call_block(merged, target.definition, local, context, layer),)
         finally:
             context.it = before
+
+    def _operate_shared(
+        self, op: Op, given: Sequence[Operand], names: tuple[str, str], span: Span, context: Context
+    ) -> Sequence[Datum]:
+        """The results of an operator whose weights another layer may have made."""
+        outer, context.shared = context.shared, set()
+        try:
+            return self.operate(op, given, names, span, context)
+        finally:
+            context.shared = outer
 
     def new_context(self, definition: ast.Definition, frame: Frame) -> Context:
         """The state in which an expansion of a definition begins."""

@@ -69,6 +69,7 @@ class Call:
     positional  values in parentheses: a block's parameters, an operator's operands.
     named       the same by name, with their places.
     op          the operator with its own values, before it meets a tensor.
+    tied        the address of the weight that it uses in place of its own; empty for its own.
     """
 
     word: str
@@ -77,6 +78,7 @@ class Call:
     positional: tuple[tuple[Datum, Span], ...] = ()
     named: tuple[tuple[str, Datum, Span], ...] = ()
     op: Op | None = None
+    tied: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

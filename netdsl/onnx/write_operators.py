@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from netdsl.onnx import write_attention, write_recurrent, write_regions, write_style
+from netdsl.onnx import write_attention, write_positions, write_recurrent, write_regions, write_style
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
 from netdsl.ops import (
@@ -210,6 +210,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     linear.Fc: fc,
     linear.MatMul: matmul,
     sequence.Embed: lambda op, at, x, table: at("Gather", table, x, axis=0),
+    sequence.Position: write_positions.position,
+    sequence.SineTable: write_positions.sine_table,
     pool.Pool: maps.pool,
     pool.AdaptivePool: maps.adaptive_pool,
     pool.Unpool: maps.unpool,

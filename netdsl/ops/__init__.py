@@ -37,7 +37,7 @@ from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
-from netdsl.ops.sequence import Embed
+from netdsl.ops.sequence import Embed, Position, SineTable
 from netdsl.ops.shape import (
     Concat,
     Crop,
@@ -58,7 +58,7 @@ from netdsl.ops.style import Blur, ModConv
 
 ALL: tuple[type[Op], ...] = (
     *(Conv, UpConv, Fc, MatMul),
-    *(Embed, Attention, Attend),
+    *(Embed, Position, SineTable, Attention, Attend),
     *(Pool, AdaptivePool, Unpool),
     *(BatchNorm, BatchNormScale, LRN, LayerNorm, GroupNorm),
     *(Relu, Relu6, LeakyRelu, PRelu, Elu, Selu, Gelu, Silu, HardSwish, HardSigmoid, Sigmoid, Tanh, Softplus),

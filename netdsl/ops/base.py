@@ -168,6 +168,8 @@ class Op(ABC):
     """Whether `it` always comes first, and the parentheses hold only what goes with it."""
     named: ClassVar[tuple[str, ...]] = ()
     """Operands that the parentheses may hold by name, after all others: `attention(memory, mask=hidden)`."""
+    ties: ClassVar[bool] = False
+    """Whether it may use the weight of a shared layer in place of its own: `fc vocab tied=words`."""
     written: ClassVar[bool] = True
     """Whether a `.net` text may use the word; False for what only passes make."""
 

@@ -29,10 +29,12 @@ from netdsl.tensor import TensorType, shape_text
 class Fc(Op):
     """A fully connected layer over the last axis, as `torch.nn.Linear`: `... x features -> ... x out`.
 
-    Weights `out x features`. Cost: `features` multiply-accumulates per output element; a bias adds one operation each.
+    Weights `out x features`; `fc vocab tied=words` has that of the shared layer `words`, and no bias.
+    Cost: `features` multiply-accumulates per output element; a bias adds one operation each.
     """
 
     word: ClassVar[str] = "fc"
+    ties: ClassVar[bool] = True
 
     out: int = attr(AttrKind.INT, "output features", positional=True)
     bias: bool = attr(AttrKind.FLAG, "no bias", default=True, flag="nobias")

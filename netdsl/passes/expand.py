@@ -11,10 +11,11 @@ from netdsl.ir.rewrite import Rewriter
 from netdsl.ops.activation import Sqrt
 from netdsl.ops.attention import Attend, Attention, features, parts
 from netdsl.ops.base import Op
-from netdsl.ops.elementwise import Div, Mul, Shift
+from netdsl.ops.elementwise import Add, Div, Mul, Shift
 from netdsl.ops.linear import Fc
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence, Recurrent
 from netdsl.ops.reduce import Sum
+from netdsl.ops.sequence import Position, SineTable
 from netdsl.ops.shape import Concat, Reshape, Slice, Take, Tokens, Transpose
 from netdsl.ops.style import ModConv
 from netdsl.passes.manager import Remarks
@@ -32,10 +33,11 @@ class Expand:
         for node in graph.nodes:
             now = rewriter.current(node)
             expansion = EXPANSIONS.get(type(now.op))
-            if expansion is None:
+            result = expansion(rewriter, now) if expansion else None
+            if result is None:
                 rewriter.add(now)
             else:
-                for old, new in zip(node.outputs, expansion(rewriter, now), strict=True):
+                for old, new in zip(node.outputs, result, strict=True):
                     rewriter.stand_for(old, new)
         return rewriter.finish()
 
@@ -141,10 +143,24 @@ def _modulated(rewriter: Rewriter, node: Node) -> tuple[Value, ...]:
     return node.outputs
 
 
-EXPANSIONS: dict[type[Op], Callable[[Rewriter, Node], tuple[Value, ...]]] = {
+def _position(rewriter: Rewriter, node: Node) -> tuple[Value, ...] | None:
+    """position(x) = x + table; of positions given, nothing is known before."""
+    op, x = node.op, node.inputs[0]
+    assert isinstance(op, Position)
+    if op.features:
+        return None
+    length, width = x.type.shape
+    table = rewriter.make(SineTable(length, width, op.halves), (), f"{node.name}.table", node, prelude=True)
+    return (rewriter.make(Add(), (x, table), f"{node.name}.sum", node),)
+
+
+EXPANSIONS: dict[type[Op], Callable[[Rewriter, Node], tuple[Value, ...] | None]] = {
     Attention: _attention,
     Lstm: _recurrent,
     Gru: _recurrent,
     ModConv: _modulated,
+    Position: _position,
 }
-"""Operators and what writes them as others; it returns the results."""
+"""Operators and what writes them as others; it returns the results, or None for a case that backends know."""
+WHOLE: frozenset[type[Op]] = frozenset(EXPANSIONS.keys() - {Position})
+"""Those of which nothing is left."""

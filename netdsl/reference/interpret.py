@@ -25,7 +25,7 @@ from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.regions import RoiAlign, RoiPool
-from netdsl.ops.sequence import Embed
+from netdsl.ops.sequence import Embed, Position, SineTable
 from netdsl.ops.style import Blur, ModConv
 from netdsl.reference import (
     activation,
@@ -58,6 +58,8 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     Fc: linear.fc,
     MatMul: linear.matmul,
     Embed: sequence.embed,
+    Position: sequence.position,
+    SineTable: sequence.sine_table,
     Attention: attention.attention,
     Attend: attention.attend,
     Lstm: recurrent.layer,
@@ -141,7 +143,7 @@ def interpret(
     given = {value: inputs[value.name] for value in graph.inputs}
     given |= {parameter.value: weights[parameter.value.name] for parameter in graph.parameters}
     known = {value: array.astype(dtype) if value.type.dtype.is_float else array for value, array in given.items()}
-    return _run((*graph.walk(),), known, graph.outputs)
+    return _run((*graph.walk(),), known, graph.outputs, dtype)
 
 
 def evaluate(op: Op, operands: Iterable[Array], weights: Iterable[Array], types: Types) -> Arrays:
@@ -156,13 +158,18 @@ def evaluate(op: Op, operands: Iterable[Array], weights: Iterable[Array], types:
     return tuple(array if type.batch else array[0, ...] for array, type in zip(results, op.infer(types), strict=True))
 
 
-def _run(nodes: tuple[Node, ...], known: dict[Value, Array], outputs: tuple[Value, ...]) -> Arrays:
+def _run(
+    nodes: tuple[Node, ...], known: dict[Value, Array], outputs: tuple[Value, ...], dtype: DTypeLike = np.float64
+) -> Arrays:
+    """`dtype` is that of what is made of nothing."""
     uses = Counter(outputs)
     for node in nodes:
         uses.update(node.inputs)
     for node in nodes:
         operands, weights = [known[value] for value in node.operands], [known[value] for value in node.weights]
         results = evaluate(node.op, operands, weights, tuple(value.type for value in node.operands))
+        if not node.inputs:
+            results = tuple(result.astype(dtype) for result in results)
         known.update(zip(node.outputs, results, strict=True))
         uses.subtract(node.inputs)
         for value in (*node.inputs, *node.outputs):

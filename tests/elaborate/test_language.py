@@ -266,3 +266,65 @@ def test_a_table_is_read_by_whole_numbers_alone(find):
 def test_integer_and_boolean_inputs(build):
     graph = build("net N { input words: int 16; input mask: bool 16; input x: 4; relu(x); output words, mask, it }")
     assert [value.type.dtype.label for value in graph.inputs] == ["int64", "bool", "float32"]
+
+
+SHARED_TABLE = """
+net N {
+  input source: int 5
+  input target: int 7
+  input hidden: bool 5
+  share words = embed 11 8
+  let memory = words(source)
+  words(target) -> attention heads=2 causal -> attention(memory, mask=hidden) heads=4
+  fc 11 tied=words
+}
+"""
+
+
+def test_a_tied_layer_uses_the_weight_of_a_shared_one(build):
+    graph = build(SHARED_TABLE)
+    names = [parameter.value.name for parameter in graph.parameters]
+    assert names[0] == "words.weight"
+    assert not any(name.startswith("fc") for name in names)
+    last = graph.nodes[-1]
+    assert last.inputs[1] is graph.parameters[0].value
+    assert len(last.inputs) == 2
+    assert last.shared
+
+
+@pytest.mark.parametrize("wrong", ["tied=5", "tied=x", "tied=mean"])
+def test_a_tied_layer_names_a_shared_one(find, wrong):
+    (found,) = find(f"net N {{ input x: 4; fc 3 {wrong} }}")
+    assert found.code == "E0204"
+    assert "one shared layer" in found.message
+
+
+def test_a_tied_layer_of_other_extents_is_refused(find):
+    (found,) = find("net N { input w: int 4; share t = embed 9 3; t(w) -> fc 8 tied=t }")
+    assert "words" not in found.message
+    assert "9x3" in found.message
+
+
+def test_attention_begins_with_it_and_takes_its_mask_by_name(build):
+    graph = build(SHARED_TABLE)
+    alone, across = (node for node in graph.nodes if node.op.word == "attention")
+    assert [value.name for value in across.operands[1:]] == [across.operands[1].name, "hidden"]
+    assert across.operands[0] is alone.outputs[0]
+    assert across.operands[1].type.shape == (5, 8)
+    assert [weight.name.partition(".")[2] for weight in across.weights] == [
+        "in_proj_weight",
+        "in_proj_bias",
+        "out_proj.weight",
+        "out_proj.bias",
+    ]
+
+
+def test_attention_says_what_does_not_fit(find):
+    for step, said in (
+        ("attention heads=3", "heads=3 does not divide its 8 features"),
+        ("attention(masc=h)", "it takes none by the name `masc`"),
+        ("attention(mask=h, mask=h)", "`mask` twice"),
+        ("attention(mask=short)", "the mask has a value for each of 5 keys"),
+    ):
+        found = find(f"net N {{ input x: 5x8; input h: bool 5; input short: bool 4; {step} }}")
+        assert any(said in item.message for item in found), (step, [item.message for item in found])

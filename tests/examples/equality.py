@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import netdsl
+from netdsl.analysis.vocabulary import index_limits
 from netdsl.ops.elementwise import Scale
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import interpret
@@ -88,21 +89,20 @@ def answers(model: Any, inputs: list[Array]) -> list[Array]:
 
 
 def samples(net: netdsl.Network, seed: int = 0) -> list[Array]:
-    """Normal numbers for every input, but boxes that lie in the picture; whole numbers below WORDS, truth values."""
+    """Normal numbers, but boxes that lie in the picture, rows of a table for indices, and a third of all hidden."""
     draw = np.random.default_rng(seed)
     extents = {
         node.operands[1]: [(extent - 1) / node.op.scale for extent in node.operands[0].type.shape[:0:-1]]
         for node in net.graph.nodes
         if isinstance(node.op, RegionOp)
     }
-    arrays: list[Array] = []
+    arrays: list[Any] = []
+    limits = index_limits(net.graph)
     for value in net.graph.inputs:
         shape = (SAMPLES, *value.type.shape)
-        if value.type.dtype is DType.INT64:
-            arrays.append(draw.integers(0, WORDS, shape))
-            continue
-        if value.type.dtype is DType.BOOL:
-            arrays.append(draw.random(shape) < 0.5)
+        if not value.type.dtype.is_float:
+            numbers = draw.integers(0, limits.get(value.name, 3), shape)
+            arrays.append(numbers == 0 if value.type.dtype is DType.BOOL else numbers)
             continue
         array = draw.standard_normal(shape)
         if value in extents:
@@ -169,7 +169,7 @@ def counted(build: Callable[[], Any], types: list[TensorType]) -> dict[str, int]
 
     with torch.device("meta"):
         model = build().eval()
-        inputs = [torch.empty(1, *type.shape, dtype=getattr(torch, type.dtype.label)) for type in types]
+        inputs = [torch.zeros(1, *type.shape, dtype=getattr(torch, type.dtype.label)) for type in types]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*inputs)
     buffers = sum(tensor.numel() for name, tensor in model.named_buffers() if not name.endswith("tracked"))

@@ -44,9 +44,30 @@ def vgg(models: ModuleType, name: str) -> Any:
     return model
 
 
+PATCHES = {"ViTB16": "image_size", "MixerB16": "img_size"}
+"""Nets of 16x16 patches, and what their builders call the extent of the picture, which is theirs for good."""
+
+
+def filled(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Weights that start as one number all over get others: heads of zeros would answer nothing."""
+
+    def built() -> Any:
+        import torch
+
+        model = build()
+        for parameter in model.parameters():
+            if parameter.min() == parameter.max():
+                torch.nn.init.normal_(parameter, float(parameter.detach().min()), 0.1)
+        return model
+
+    return built
+
+
 def case(models: ModuleType, entry: Mapping[str, Any]) -> Case:
     """How to compare this net: at an odd size, with the layers placed that the order of registration does not."""
     net, equals = entry["net"], entry["equals"]
+    if net in PATCHES:
+        return Case(filled(build(models, equals, **{PATCHES[net]: 48})), (3, 48, 48))
     if net.startswith("VGG"):
         return Case(lambda: vgg(models, equals.split(":")[1]), (3, 47, 61))
     return Case(build(models, equals), placed.SHAPES.get(net, (3, 75, 91)), MAPPINGS.get(net, {}))

@@ -20,6 +20,7 @@ from netdsl.ops import (
     pool,
     recurrent,
     reduce,
+    sequence,
     shape,
     style,
 )
@@ -362,6 +363,17 @@ def attention_(dice: Dice, x: TensorType) -> Values | None:
     return flags | ({"heads": heads} if heads > 1 else {}) | ({"bias": False} if dice.chance(30) else {})
 
 
+def position_(dice: Dice, x: TensorType) -> Values | None:
+    """Mostly of a sequence; of positions where the last axis has one element."""
+    values: Values = {"kind": "sine"}
+    if x.shape[-1:] == (1,) and x.size <= CHANNELS and dice.chance(80):
+        halves = dice.chance(50)
+        return values | {"features": 2 * dice.between(2, 4)} | ({"halves": True} if halves else {})
+    if x.rank != 2 or x.shape[1] % 2 or x.shape[1] < 4:
+        return None
+    return values | ({"halves": True} if dice.chance(50) else {})
+
+
 ANY: dict[type[Op], Draw] = {
     attention.Attention: attention_,
     conv.Conv: conv_,
@@ -405,6 +417,7 @@ ANY: dict[type[Op], Draw] = {
     reduce.Sum: reduced,
     reduce.Largest: reduced,
     reduce.Smallest: reduced,
+    sequence.Position: position_,
     shape.Flatten: nothing,
     shape.Reshape: reshape_,
     shape.Transpose: transpose_,

@@ -83,6 +83,8 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
         "padding off by one": off_by_one,
         "taps from the end": fields(taps=lambda taps: taps[::-1]),
     },
+    sequence.Position: {"the other order": fields(halves=lambda halves: not halves)},
+    sequence.SineTable: {"the other order": fields(halves=lambda halves: not halves)},
     norm.BatchNorm: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.BatchNormScale: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.LRN: {

@@ -25,6 +25,7 @@ from netdsl.ops.each import Each, Regroup
 from netdsl.ops.norm import BatchNormScale
 from netdsl.ops.pool import AdaptivePool
 from netdsl.ops.recurrent import Recurrence
+from netdsl.ops.sequence import SineTable
 from netdsl.ops.shape import Relayout
 from netdsl.passes.manager import run_passes
 from netdsl.passes.pipeline import CHANNELS_LAST
@@ -76,7 +77,7 @@ def sample() -> tuple[RandomNet, ...]:
     return tuple(found)
 
 
-MADE_BY_PASSES = (BatchNormScale, Recurrence, Relayout, Attend)
+MADE_BY_PASSES = (BatchNormScale, Recurrence, Relayout, Attend, SineTable)
 
 
 def test_every_operator_is_reached() -> None:

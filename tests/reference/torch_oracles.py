@@ -5,6 +5,7 @@ An oracle takes the resolved operator, its operands `N x ...` and its weights, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -227,6 +228,26 @@ def blur_(op: style.Blur, x: Tensor) -> Tensor:
     return function(functional.pad(x, torch_padding(op.padding)), turned, stride=op.down, groups=channels)
 
 
+def encodings(places: Tensor, features: int, halves: bool) -> Tensor:
+    """By the formula of the paper, and that of diffusion models' code."""
+    half = features // 2
+    if halves:
+        frequencies = torch.exp(torch.arange(half, dtype=torch.float64) * -(math.log(10000) / (half - 1)))
+        angles = places * frequencies.to(places.dtype if places.is_floating_point() else torch.float64)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+    divisors = torch.tensor([10000 ** (2 * i / features) for i in range(half)], dtype=torch.float64)
+    angles = places * (1 / divisors).to(places.dtype if places.is_floating_point() else torch.float64)
+    result = torch.empty(*places.shape[:-1], features, dtype=angles.dtype)
+    result[..., 0::2], result[..., 1::2] = angles.sin(), angles.cos()
+    return result
+
+
+def position_(op: sequence.Position, x: Tensor) -> Tensor:
+    if op.features:
+        return encodings(x, op.features, op.halves)
+    return x + encodings(torch.arange(x.shape[1])[:, None], x.shape[2], op.halves).to(x.dtype)
+
+
 def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
     if op.mode == "nearest":
         return functional.interpolate(x, op.to, mode="nearest")
@@ -332,6 +353,8 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     ),
     attention.Attention: attention_,
     attention.Attend: attend_,
+    sequence.Position: position_,
+    sequence.SineTable: lambda op: encodings(torch.arange(op.length)[:, None], op.features, op.halves)[None],
     sequence.Embed: lambda op, x, weight: functional.embedding(x, weight),
     recurrent.Lstm: recurrent_,
     recurrent.Gru: recurrent_,

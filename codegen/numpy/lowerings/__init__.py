@@ -33,7 +33,7 @@ from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
-from netdsl.ops.sequence import Embed
+from netdsl.ops.sequence import Embed, Position, SineTable
 from netdsl.ops.shape import (
     Concat,
     Crop,
@@ -65,6 +65,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Fc: linear.fc,
     MatMul: linear.matmul,
     Embed: sequence.embed,
+    Position: sequence.position,
+    SineTable: sequence.sine_table,
     Attend: attention.attend,
     Recurrence: recurrent.recurrence,
     Blur: style.blur,

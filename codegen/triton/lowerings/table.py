@@ -33,7 +33,7 @@ from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
-from netdsl.ops.sequence import Embed
+from netdsl.ops.sequence import Embed, Position
 from netdsl.ops.style import Blur
 
 Lowering = Callable[[Planner, Site], None]
@@ -45,6 +45,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Fc: gemm.fc,
     MatMul: gemm.matmul,
     Embed: sequence.embed,
+    Position: sequence.position,
     Attend: attention.attend,
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
