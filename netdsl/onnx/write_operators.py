@@ -289,5 +289,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
 UNSUPPORTED: dict[type[Op], str] = {}
 """Operators that ONNX cannot say, with the reason."""
 
-AS_IS: tuple[type[Op], ...] = (elementwise.Join, activation.Elementwise, linear.MatMul, norm.BatchNormScale)
+AS_IS: tuple[type[Op], ...] = (
+    *(elementwise.Join, activation.Elementwise, linear.MatMul, norm.BatchNormScale, sequence.SineTable),
+)
 """Operators that take what does not depend on the sample as it is, without an axis of samples."""
