@@ -187,7 +187,7 @@ def operands_of(op: Op, given: Sequence[Operand], current: Datum | None, span: S
             return None
         tensors += _tensors(value, place, op.word)
     least, most = op.wanted()
-    if len(tensors) < least or not given or op.leads:
+    if len(tensors) < least or not given or (op.leads and not _leads(tensors, current)):
         if current is None:
             raise Mistake(
                 codes.NO_VALUE, "there is no current tensor yet", span, help="begin with an `input` or with a name"
@@ -214,6 +214,11 @@ def operands_by_name(op: type[Op], named: Sequence[tuple[str, Datum, Span]]) -> 
             raise Mistake(codes.BAD_ARGUMENT, f"`{op.word}` is given `{name}` twice", span)
         given[name] = (value, span)
     return [given[name] for name in op.named if name in given]
+
+
+def _leads(tensors: Sequence[Value], current: Datum | None) -> bool:
+    """Whether what leads is among the tensors given: `it` itself, or any where there are two of real numbers."""
+    return tensors[0] is current or sum(tensor.type.dtype.is_float for tensor in tensors) > 1
 
 
 def _failed(value: Datum) -> bool:
