@@ -44,8 +44,8 @@ def raise_graph(graph: Graph, name: str) -> Program:
     Elaborating the text gives the graph again, up to names, the order of nodes, the order of the two terms of a sum,
     and weights that different layers read, which become a weight for each of them. This is checked before the program
     is returned: where a structure that was found does not hold, a plainer text takes its place. Weights that no layer
-    reads are left out. Raises InvalidGraph for what no text can say: operators that passes make, and layers inside `each`
-    that nothing reads.
+    reads are left out. Raises InvalidGraph for what no text can say: operators that passes make, and layers inside
+    `each` that nothing reads.
     """
     prepared = prepare(graph)
     for structured in (True, False):
