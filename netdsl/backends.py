@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BACKENDS = {
     "numpy": "netdsl.codegen.numpy.backend",
     "triton": "netdsl.codegen.triton.backend",
+    "torch": "netdsl.codegen.torch.backend",
 }
 """The module of each backend: `compile_graph(graph, dtype, source_name=, init_command=, observe=)`."""
 
