@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from netdsl.api import from_onnx as from_onnx
     from netdsl.api import from_torch as from_torch
     from netdsl.api import load as load
+    from netdsl.api import to_torch as to_torch
     from netdsl.diagnostics import NetError as NetError
 
 __version__ = "0.1.0"
-__all__ = ["NetError", "Network", "__version__", "from_onnx", "from_torch", "load"]
+__all__ = ["NetError", "Network", "__version__", "from_onnx", "from_torch", "load", "to_torch"]
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netdsl.codegen.artifact import Artifact
     from netdsl.onnx.read_program import Imported
 
-__all__ = ["NetError", "Network", "from_onnx", "from_torch", "load"]
+__all__ = ["NetError", "Network", "from_onnx", "from_torch", "load", "to_torch"]
 
 
 def load(
@@ -85,6 +85,28 @@ def from_torch(module: Any, example: Any, *, limits: Limits = DEFAULT_LIMITS) ->
     from netdsl.onnx.read_torch import import_module
 
     return import_module(module, example, limits)
+
+
+def to_torch(net: Network, weights: Mapping[str, Any] | None = None, *, dtype: object = "float32") -> Any:
+    """The network as an `nn.Module`, made of the module that `net.compile(backend="torch")` writes, in training mode.
+
+    Its weights are `weights`, or fresh ones, as `net.init_weights()` gives them. Raises NetError: E0702 (PyTorch is not
+    installed), E0703, E0704, and E0501 to E0504 (the weights).
+    """
+    torch = extras.load("torch", "to_torch")
+    import numpy as np
+
+    from netdsl.weights import check_weights
+
+    given = net.init_weights() if weights is None else arguments.mapping("weights", weights)
+    arrays = {name: _array(f"the weight {name}", array) for name, array in given.items()}
+    check_weights(net.graph, arrays)
+    artifact = net.compile("torch", dtype)
+    module: dict[str, Any] = {"__name__": artifact.name}
+    exec(compile(artifact.source, f"<{artifact.name}>", "exec"), module)  # our own text: names in it are identifiers
+    model = module["MODEL"]().to(module["DTYPE"])
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+    return model
 
 
 class Network:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
+from textwrap import wrap
 
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.render import literal
@@ -239,22 +240,23 @@ def _initial(init: Init, shape: tuple[int, ...]) -> str:
 def _doc(part: Part, inputs: Sequence[Value], outputs: Sequence[Value]) -> str:
     """What it is called with, and the shapes per sample."""
     before, after = (", ".join(shape_text(value.type.shape) for value in values) for values in (inputs, outputs))
-    return comment(f"{part.call}: {before} -> {after}.").replace("\\", "/").replace('"', "'")
+    text = comment(f"{part.call}: {before} -> {after}.").replace("\\", "/").replace('"', "'")
+    return "\n    ".join(wrap(text, WIDTH - 12))
 
 
 def _wrapped(line: str) -> str:
-    """A line as it fits, broken inside its outermost brackets."""
-    if len(line) <= WIDTH - 8 or "(" not in line:
+    """A statement as it fits: what is too long is broken inside brackets."""
+    if len(line) <= WIDTH - 8:
         return line
-    head, _, inner = line.partition("((")
-    if not inner:
-        return line
-    body, _, tail = inner.rpartition("), ")
-    rows, row = [], ""
-    for piece in body.split(", "):
-        if len(row) + len(piece) > WIDTH - 16:
-            rows.append(row.rstrip())
-            row = ""
-        row += f"{piece}, "
-    rows.append(row.rstrip())
-    return "\n".join([f"{head}(", "    (", *(f"        {row}" for row in rows), "    ),", f"    {tail[:-1]},", ")"])
+    left, right = line.split(" = ", 1)
+    if len(left) > WIDTH // 2:
+        left = f"(\n{_folded(left)},\n)"
+    if right.endswith(")"):
+        head, inner = right[:-1].split("(", 1)
+        return f"{left} = {head}(\n{_folded(inner)}\n)"
+    return f"{left} = (\n{_folded(right)}\n)"
+
+
+def _folded(text: str) -> str:
+    rows = wrap(text, WIDTH - 12, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"    {row}" for row in rows)

@@ -9,6 +9,7 @@ import pytest
 
 from netdsl.backends import BACKENDS
 from netdsl.codegen.numpy import lowerings as numpy_lowerings
+from netdsl.codegen.torch import expressions as torch_expressions
 from netdsl.codegen.triton import expressions
 from netdsl.codegen.triton.lowerings import table
 from netdsl.ir.fused import Fused
@@ -36,6 +37,7 @@ LOWERED: dict[str, tuple[set[type[Op]], dict[type[Op], str]]] = {
 
 WRITTEN = {
     **LOWERED,
+    "torch": (set(torch_expressions.LOWERINGS), torch_expressions.UNSUPPORTED),
     "onnx": (set(write_operators.LOWERINGS), write_operators.UNSUPPORTED),
 }
 """The same of every form in which a network leaves netdsl."""

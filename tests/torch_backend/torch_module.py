@@ -21,9 +21,7 @@ TOLERANCE = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-13}
 def model_of(graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOAT32) -> Any:
     """The net's class with these weights, in evaluation mode; its state has the names of the weights."""
     module = load_source(compile_graph(graph, dtype).source)
-    model = getattr(module, [name for name, value in vars(module).items() if isinstance(value, type)][-1])().to(
-        module.DTYPE
-    )
+    model = module.MODEL().to(module.DTYPE)
     state = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in weights.items()}
     assert set(model.state_dict()) == set(state)
     model.load_state_dict(state)
