@@ -11,7 +11,7 @@ from textwrap import wrap
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.render import literal
 from netdsl.codegen.torch.expressions import AS_IS, LOWERINGS
-from netdsl.codegen.torch.parts import Part, flow, tree
+from netdsl.codegen.torch.parts import Part, flow, owner, tree
 from netdsl.codegen.torch.site import Site
 from netdsl.ir.graph import Graph, Node, Parameter, Value
 from netdsl.ops.base import Init
@@ -93,6 +93,7 @@ class _Body:
         self.init: list[str] = []
         self.forward: list[str] = []
         self._declared: set[tuple[str, ...]] = set()
+        self._classes: dict[tuple[str, ...], str] = {}
         self._names = Names(classes.reserved)
         self._texts: dict[Value, str] = {}
         self._own = {value for value in classes.parameters if part.owns(value.name)}
@@ -101,15 +102,13 @@ class _Body:
             self._texts[value] = self._named(value, -1, len(inputs) == 1, value.name if not part.scope else "it")
         self.arguments = tuple(self._texts[value] for value in inputs)
         for index, item in enumerate(part.items):
-            if isinstance(item, Part):
-                self._call(item, index)
-            else:
-                self._layer(item, index)
+            self._item(item, index)
         results = ", ".join(map(self._text, outputs))
         if self.forward and self.forward[-1].startswith("x = ") and results == "x":
             self.forward[-1] = f"return {self.forward[-1].removeprefix('x = ')}"
         else:
-            self.forward.append(f"return {results}")
+            long = len(results) > WIDTH - 16
+            self.forward.append(f"return (\n{_folded(results)},\n)" if long else f"return {results}")
         if not part.scope:
             used = {value for node in part.nodes() for value in node.inputs} | set(outputs)
             for value in (value for value in classes.parameters if value not in used):
@@ -123,9 +122,15 @@ class _Body:
                     readers.setdefault(value, set()).add(index)
         return readers
 
-    def _named(self, value: Value, index: int, alone: bool, address: str) -> str:
+    def _item(self, item: Node | Part, index: int | None) -> None:
+        if isinstance(item, Part):
+            self._call(item, index)
+        else:
+            self._layer(item, index)
+
+    def _named(self, value: Value, index: int | None, alone: bool, address: str) -> str:
         """`x` for what only the next item reads; a name of its own for all else."""
-        if alone and self._readers.get(value, set()) <= {index + 1}:
+        if alone and index is not None and self._readers.get(value, set()) <= {index + 1}:
             return "x"
         return self._names.fresh(address)
 
@@ -134,12 +139,12 @@ class _Body:
             self._texts[value] = self._parameter(self.classes.parameters[value])
         return self._texts[value]
 
-    def _layer(self, node: Node, index: int) -> None:
+    def _layer(self, node: Node, index: int | None) -> None:
         op = node.op
         as_is = isinstance(op, AS_IS)
         types = tuple(value.type for value in node.operands)
         results = tuple(value.type for value in node.outputs)
-        site = Site(types, results, lambda text: self._layer_module(node, text), self.classes.helper)
+        site = Site(types, results, lambda text: self._module(owner(node), text), self.classes.helper)
         operands = [self._text(value) + ("" if as_is or value.type.batch else "[None]") for value in node.operands]
         text = LOWERINGS[type(op)](op, site, *operands)
         if not as_is and not results[0].batch:
@@ -147,20 +152,25 @@ class _Body:
         if any(value in self._readers for value in node.outputs):
             self._assign(node.outputs, text, index, node.name)
 
-    def _call(self, part: Part, index: int) -> None:
+    def _call(self, part: Part, index: int | None) -> None:
         elsewhere = {value for value, places in self._readers.items() if places - {index}}
         through = flow(part, set(self.classes.parameters), elsewhere)
         *_, last = part.nodes()
         name = self.classes.write(part, through.inputs, through.outputs or last.outputs)
-        module = self._module(part.scope, f"{name}()")
+        path = self._path(part.address)
+        if self._classes.setdefault(path, name) != name:  # a shared block that other extents make another class
+            for item in part.items:
+                self._item(item, None)
+            return
+        module = self._module(part.address, f"{name}()")
         text = f"{module}({', '.join(map(self._text, through.inputs))})"
         self._assign(through.outputs, text, index, part.scope)
 
-    def _assign(self, values: Sequence[Value], text: str, index: int, address: str) -> None:
+    def _assign(self, values: Sequence[Value], text: str, index: int | None, address: str) -> None:
         """One statement, unless nothing reads what it makes. A single result is called as what makes it."""
         names = []
         for value in values:
-            inner = ".".join(self._path(address if len(values) == 1 else value.name))
+            inner = _below(self.part.scope, address if len(values) == 1 else value.name)
             self._texts[value] = self._named(value, index, len(values) == 1, inner)
             names.append(self._texts[value])
         if names:
@@ -168,14 +178,10 @@ class _Body:
 
     # Modules and parameters by their addresses.
 
-    def _layer_module(self, node: Node, text: str) -> str:
-        """The module of a layer: its own, or that of the first call that shares its weights."""
-        return _reached(self._path(node.shared)) if node.shared else self._module(node.name, text)
-
     def _module(self, address: str, text: str) -> str:
         """Declare a module, unless it is declared; how `forward` reaches it."""
         path = self._path(address)
-        if path not in self._declared:
+        if path not in self._declared and not any(path[:n] in self._classes for n in range(1, len(path))):
             self._declared.add(path)
             self._contain(path[:-1])
             self.init.append(f"{_stored(path)} = {text}")
@@ -194,14 +200,17 @@ class _Body:
         return _reached(path) if _plain(path[-1]) else f"{_reached(path[:-1])}._parameters[{literal(path[-1])}]"
 
     def _path(self, address: str) -> tuple[str, ...]:
-        inner = address[len(self.part.scope) + 1 :] if self.part.scope else address
-        return tuple(inner.split("."))
+        return tuple(_below(self.part.address, address).split("."))
 
     def _contain(self, path: tuple[str, ...]) -> None:
         for count in range(1, len(path) + 1):
             if path[:count] not in self._declared:
                 self._declared.add(path[:count])
                 self.init.append(f"{_stored(path[:count])} = nn.ModuleDict()")
+
+
+def _below(outer: str, address: str) -> str:
+    return address[len(outer) + 1 :] if outer else address
 
 
 def _plain(word: str) -> bool:

@@ -14,17 +14,22 @@ from netdsl.ops import (
     conv,
     each,
     elementwise,
+    function,
     linear,
     noise,
     norm,
     pool,
+    recurrent,
     reduce,
     regions,
     sequence,
     shape,
+    style,
 )
 from netdsl.ops.base import Op
 from netdsl.ops.window import extent
+
+RELATIONS = {"equal": "==", "unequal": "!=", "less": "<", "atmost": "<=", "greater": ">", "atleast": ">="}
 
 Lowering = Callable[..., str]
 """Takes the resolved operator, its site and the texts of its operands; returns an expression."""
@@ -111,11 +116,7 @@ def joined(symbol: str, function: str = "") -> Lowering:
     """Arithmetic between tensors; one of fewer axes has a single element for each sample."""
 
     def write(op: Op, at: Site, *operands: str) -> str:
-        rank = at.results[0].rank
-        spread = [
-            f"{x}.reshape(-1{', 1' * rank})" if type.batch and type.rank < rank else x
-            for x, type in zip(operands, at.types, strict=True)
-        ]
+        spread = _spread(at, *operands)
         if not function:
             return f" {symbol} ".join(spread)
         first, *rest = spread
@@ -124,6 +125,14 @@ def joined(symbol: str, function: str = "") -> Lowering:
         return first
 
     return write
+
+
+def _spread(at: Site, *operands: str) -> list[str]:
+    rank = at.results[0].rank
+    return [
+        f"{x}.reshape(-1{', 1' * rank})" if type.batch and type.rank < rank else x
+        for x, type in zip(operands, at.types, strict=True)
+    ]
 
 
 def div(op: elementwise.Div, at: Site, a: str, b: str) -> str:
@@ -139,6 +148,29 @@ def reduced(function: str) -> Lowering:
         return f"{x}.{function}({axes[0] if len(axes) == 1 else axes}{options(keepdim=op.keep or None)})"
 
     return write
+
+
+def product(op: reduce.Product, at: Site, x: str) -> str:
+    """torch.prod, one axis after the other."""
+    keep = options(keepdim=op.keep or None)
+    return x + "".join(f".prod({1 + axis}{keep})" for axis in reversed(op.axis))
+
+
+def compare(op: function.Compare, at: Site, a: str, b: str) -> str:
+    """A relation, as a number."""
+    relation = joined(RELATIONS[op.relation])(op, at, a, b)
+    return f"({relation}).to({a}.dtype)"
+
+
+def select(op: function.Select, at: Site, mask: str, a: str, b: str) -> str:
+    """torch.where."""
+    mask, a, b = _spread(at, mask, a, b)
+    return f"torch.where({mask} != 0, {a}, {b})"
+
+
+def blur(op: style.Blur, at: Site, x: str) -> str:
+    """Sums over windows."""
+    return f"{at.helper('blur')}({x}, {op.coefficients}, {op.up}, {op.down}, {pairs(op.padding)})"
 
 
 def tokens(op: shape.Tokens, at: Site, x: str) -> str:
@@ -221,6 +253,10 @@ LOWERINGS: dict[type[Op], Lowering] = {
     sequence.Embed: layers.embed,
     attention.Attention: layers.attention,
     attention.Attend: attend,
+    recurrent.Lstm: layers.recurrent,
+    recurrent.Gru: layers.recurrent,
+    style.ModConv: layers.modconv,
+    style.Blur: blur,
     pool.Pool: pool_,
     pool.AdaptivePool: adaptive_pool,
     pool.Unpool: unpool,
@@ -259,6 +295,11 @@ LOWERINGS: dict[type[Op], Lowering] = {
     elementwise.Minimum: joined("", "torch.minimum"),
     elementwise.Scale: lambda op, at, x: f"{literal(op.factor)} * {x}",
     elementwise.Shift: lambda op, at, x: f"{x} + {literal(op.amount)}",
+    function.Apply: lambda op, at, x: f"{x}.{op.function}()",
+    function.Power: joined("**"),
+    function.Compare: compare,
+    function.Select: select,
+    reduce.Product: product,
     reduce.Mean: reduced("mean"),
     reduce.Sum: reduced("sum"),
     reduce.Largest: reduced("amax"),
@@ -282,6 +323,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
 }
 
 UNSUPPORTED: dict[type[Op], str] = {
+    recurrent.Recurrence: "only a pass makes it",
     regions.RoiPool: "PyTorch itself has none",
     regions.RoiAlign: "PyTorch itself has none",
 }

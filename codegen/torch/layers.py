@@ -8,7 +8,9 @@ from netdsl.ops.attention import Attention, parts
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
 from netdsl.ops.norm import BatchNorm, GroupNorm, LayerNorm
+from netdsl.ops.recurrent import Recurrent
 from netdsl.ops.sequence import Embed
+from netdsl.ops.style import ModConv
 
 
 def conv(op: Conv, at: Site, x: str) -> str:
@@ -107,3 +109,22 @@ def attention(op: Attention, at: Site, x: str, *others: str) -> str:
 
 def _settings(eps: float, affine: bool) -> str:
     return options(eps=None if eps == 1e-5 else eps, affine=None if affine else False)
+
+
+def recurrent(op: Recurrent, at: Site, x: str, *before: str) -> str:
+    """The class `Lstm` or `Gru` of the module, around PyTorch's own function."""
+    kind = at.helper(type(op).__name__)
+    made = at.module(f"{kind}({at.types[0].shape[1]}, {op.out}{options(reverse=op.reverse or None)})")
+    return f"{made}({', '.join((x, *before))})" + ("" if op.state else "[0]")
+
+
+def modconv(op: ModConv, at: Site, x: str, style: str) -> str:
+    """The class `ModConv` of the module."""
+    window = f"{op.kernel}, {op.stride}, {pairs(op.padding)}"
+    more = options(
+        transposed=op.transposed or None,
+        demodulate=None if op.demodulate else False,
+        eps=None if op.eps == 1e-8 else op.eps,
+    )
+    made = at.module(f"{at.helper('ModConv')}({at.types[0].shape[0]}, {op.out}, {window}{more})")
+    return f"{made}({x}, {style})"

@@ -1,7 +1,6 @@
 """Which layers make up which class: a class for each call of a block, as far as the block keeps its weights to itself.
 
-A call whose layers use weights of elsewhere, as in a second call of a shared block, has no class: its layers stand in
-the class around it.
+A call whose layers have weights in several places has no class: its layers stand in the class around it.
 """
 
 from __future__ import annotations
@@ -16,11 +15,13 @@ from netdsl.ir.graph import Graph, Node, Value
 class Part:
     """The layers and calls of one class, in order of execution.
 
-    `scope` is the address that their names begin with, `call` the block's call, empty where its class is done already.
+    `scope` is the address that the names of its layers begin with, and `address` what those of its weights begin with:
+    another one in the calls of a shared block. `call` is the block's call, empty where its class is done already.
     """
 
     scope: str
     call: str
+    address: str
     items: list[Node | Part] = field(default_factory=list)
 
     def nodes(self) -> Iterator[Node]:
@@ -32,8 +33,8 @@ class Part:
                 yield item
 
     def owns(self, name: str) -> bool:
-        """Whether a weight or a layer of this name lies in here."""
-        return not self.scope or name.startswith(f"{self.scope}.")
+        """Whether a weight of this name lies in here."""
+        return not self.address or name.startswith(f"{self.address}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,19 @@ class Flow:
 
 def tree(graph: Graph) -> Part:
     """The net as one part, with a part for each call that can be a class of its own."""
-    parameters = {parameter.value for parameter in graph.parameters}
     scopes = {node.scope for node in graph.nodes}
-    root = Part("", graph.name)
+    root = Part("", graph.name, "")
     stack, seen = [root], {""}
     for node in graph.nodes:
         while not (stack[-1].scope == node.scope or _inside(node.scope, stack[-1].scope)):
-            _close(stack, parameters)
+            _close(stack)
         for scope in _between(stack[-1].scope, node.scope, scopes):
             call = node.frame.call if node.frame and scope == node.scope else scope.rpartition(".")[2]
-            stack.append(Part(scope, "" if scope in seen else call))
+            stack.append(Part(scope, "" if scope in seen else call, scope))
             seen.add(scope)
         stack[-1].items.append(node)
     while len(stack) > 1:
-        _close(stack, parameters)
+        _close(stack)
     return root
 
 
@@ -72,11 +72,21 @@ def flow(part: Part, parameters: set[Value], wanted: set[Value]) -> Flow:
     return Flow(inputs, outputs)
 
 
-def _close(stack: list[Part], parameters: set[Value]) -> None:
+def owner(node: Node) -> str:
+    """The address of a layer's weights; its own name, unless it is a call of something shared."""
+    for weight, value in zip(node.op.weights(tuple(v.type for v in node.operands)), node.weights, strict=True):
+        return value.name.removesuffix(f".{weight.name}")
+    return node.name
+
+
+def _close(stack: list[Part]) -> None:
     """Put the innermost part into the one around it: as a part, or its items one by one."""
     part = stack.pop()
-    alone = all(part.owns(weight.name) for node in part.nodes() for weight in node.weights)
-    if alone and part.call:
+    addresses = {
+        owner(node).removesuffix(node.name.removeprefix(part.scope)) for node in part.nodes() if node.weights
+    } or {part.scope}
+    part.address = addresses.pop()
+    if part.call and part.address and not addresses and all(part.owns(owner(n)) for n in part.nodes() if n.weights):
         stack[-1].items.append(part)
     else:
         stack[-1].items += part.items
