@@ -157,6 +157,32 @@ class NormalizeKernel:
 
 
 @dataclass(frozen=True)
+class TopKKernel:
+    """`top_k.py.j2`. Element `i` stands at `place` of the line from `line` on, its elements `step` apart."""
+
+    title: str
+    place: str
+    line: str
+    length: int
+    step: int
+    count: int
+    target: str
+
+
+@dataclass(frozen=True)
+class NmsKernel:
+    """`nms.py.j2`. `held`: elements of a tile that holds all boxes. `boxes_row`: 0 if all samples have the same."""
+
+    title: str
+    boxes: int
+    held: int
+    count: int
+    boxes_row: int
+    iou: float
+    least: float
+
+
+@dataclass(frozen=True)
 class RecurrenceKernel:
     """`recurrence.py.j2`: a step of an `lstm` or a `gru`. `initial`: the state before the first is given."""
 

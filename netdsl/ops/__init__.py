@@ -26,6 +26,7 @@ from netdsl.ops.activation import (
 )
 from netdsl.ops.attention import Attend, Attention
 from netdsl.ops.base import Op
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Scale, Shift, Sub
@@ -73,6 +74,7 @@ ALL: tuple[type[Op], ...] = (
     *(Upsample, Shuffle, PixelShuffle, Relayout),
     *(Each, Regroup),
     *(RoiPool, RoiAlign),
+    *(TopK, Gather, Nms),
 )
 """Every operator but `fused`, which holds a graph and so lives in `netdsl.ir`."""
 

@@ -17,6 +17,7 @@ from netdsl.ops import reduce as reduce_ops
 from netdsl.ops import shape as shape_ops
 from netdsl.ops.attention import Attend, Attention
 from netdsl.ops.base import Op, Types
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
@@ -30,6 +31,7 @@ from netdsl.ops.style import Blur, ModConv
 from netdsl.reference import (
     activation,
     attention,
+    choice,
     conv,
     each,
     elementwise,
@@ -122,6 +124,9 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     shape_ops.Relayout: shape.relayout,
     Each: each.each,
     Regroup: each.regroup,
+    TopK: choice.top_k,
+    Gather: choice.gather,
+    Nms: choice.nms,
     RoiPool: regions.roi_pool,
     RoiAlign: regions.roi_align,
     reduce_ops.Mean: reduce.mean,

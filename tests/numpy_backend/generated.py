@@ -15,6 +15,7 @@ from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.numpy.backend import compile_graph
 from netdsl.ir.graph import Graph
+from netdsl.ops.choice import Gather, Nms
 from netdsl.passes.manager import Pass
 from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.reference.interpret import interpret
@@ -40,11 +41,18 @@ def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1) -> dict[str
     """Normal inputs for n samples; indices are rows of a table, or those of a pooling by 2."""
     source = np.random.default_rng(seed)
     limits = index_limits(graph)
+    rows = {node.operands[1]: node.operands[0].type.shape[0] for node in graph.nodes if isinstance(node.op, Gather)}
+    boxes = {node.operands[0] for node in graph.nodes if isinstance(node.op, Nms)}
     arrays: dict[str, Any] = {}
     for value in graph.inputs:
         shape = (n * value.type.batch, *value.type.shape)
         if value.type.dtype.is_float:
-            arrays[value.name] = source.standard_normal(shape).astype(ELEMENTS[dtype])
+            array = source.standard_normal(shape)
+            if value in boxes:
+                array[..., 2:] = array[..., :2] + 2 * abs(array[..., 2:])
+            arrays[value.name] = array.astype(ELEMENTS[dtype])
+        elif value in rows:
+            arrays[value.name] = source.integers(-1, rows[value], shape)
         elif value.name in limits:
             arrays[value.name] = source.integers(0, limits[value.name], shape)
         elif value.type.dtype is DType.BOOL:

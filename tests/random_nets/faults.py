@@ -12,6 +12,7 @@ from netdsl.ir.graph import Node
 from netdsl.ops import (
     activation,
     attention,
+    choice,
     conv,
     each,
     elementwise,
@@ -147,6 +148,7 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     reduce.Sum: {"divided": other(lambda op: reduce.Mean(op.axis, op.keep))},
     reduce.Largest: {"smallest": other(lambda op: reduce.Smallest(op.axis, op.keep))},
     reduce.Smallest: {"largest": other(lambda op: reduce.Largest(op.axis, op.keep))},
+    choice.Nms: {"another overlap": fields(iou=lambda iou: iou / 3), "any score": fields(least=lambda least: -1e9)},
     regions.RoiPool: {"another scale": fields(scale=lambda scale: 1.5 * scale)},
     regions.RoiAlign: {
         "another scale": fields(scale=lambda scale: scale + 1e-2),
@@ -210,6 +212,8 @@ READ: dict[type[Op], dict[str, Callable[[Lowering], Lowering]]] = {
     shape.Transpose: {"last element first": reads("[:, ::-1]")},
     shape.Tokens: {"last position first": reads("[:, ::-1]")},
     shape.Relayout: {"last element first": reads("[:, ::-1]")},
+    choice.Gather: {"last row first": reads("[:, ::-1]")},
+    choice.TopK: {"last element first": reads("[..., ::-1]")},
     each.Each: {"last row first": reads("[:, ::-1]")},
     each.Regroup: {"last row first": reads("[::-1]")},
     shape.Concat: {"from the end": other_order},

@@ -11,6 +11,8 @@ from expansion import Trace
 from items import IT, Author, Item, Reference, Scope, braces, named, sequence, tensors
 from operators import (
     anywhere,
+    best_rows,
+    boxes_that_stay,
     carried,
     chosen,
     cut_like,
@@ -553,6 +555,9 @@ SIMPLE = (
 FREE_SIMPLE = (
     _simple(product, "x"),
     _simple(regions, "x"),
+    _simple(best_rows, "x"),
+    _simple(boxes_that_stay, "x"),
+    _simple(boxes_that_stay, "x"),
     _simple(joined_end_to_end, "trace scope x"),
     _simple(several, "x"),
     _simple(cut_like, "trace scope x"),

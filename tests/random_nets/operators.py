@@ -24,6 +24,7 @@ from spelling import Expression, number, spelled
 
 from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, recurrent, reduce, shape, style
 from netdsl.ops.base import Op
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.tensor import TensorType
 
@@ -338,6 +339,62 @@ def places(author: Author, x: TensorType, keep: bool) -> Item | None:
             written = spelled(dice, pool.Unpool, fields | whole, author.count)
             back = back._replace(text=f"unpool{written} {{ | it | {at} }}")
         items.append(back)
+    return sequence(author, items)
+
+
+def best_rows(author: Author, x: TensorType) -> Item | None:
+    """The rows of a tensor whose largest elements are largest. A weight is added first: no two rows are equal then."""
+    dice = author.dice
+    if x.rank < 2 or not x.batch:
+        return None
+    noise, rows, score, at = (author.tensor_name() for _ in range(4))
+    values: dict[str, Any] = {"count": dice.between(1, x.shape[0])}
+    if dice.chance(30):
+        values["axis"] = 0
+
+    def run(trace: Trace, scope: Scope, it: int) -> int:
+        results = trace.apply(TopK(**values), it)
+        scope.tensors.update(zip((score, at), results, strict=True))
+        return results[0]
+
+    pick = layer(author, Gather, {}, (own(rows), own(at)))
+    if dice.chance(50):
+        author.count("branches: gather")
+        pick = pick._replace(text=f"gather {{ | {rows} | {at} }}")
+    author.count("several results")
+    items = [
+        param(author, noise, x.shape),
+        named(layer(author, elementwise.Add, {}, (IT, own(noise))), rows),
+        layer(author, reduce.Largest, {"axis": tuple(range(1, x.rank))}),
+        Item(f"topk{spelled(dice, TopK, values, author.count)} as {score}, {at}", run, is_named=True),
+        pick,
+    ]
+    return sequence(author, items)
+
+
+def boxes_that_stay(author: Author, x: TensorType) -> Item | None:
+    """Rows as boxes, their largest elements as scores: those that no better one overlaps."""
+    dice = author.dice
+    if x.rank not in (2, 3) or not x.batch:
+        return None
+    boxes, scores, kept = (author.tensor_name() for _ in range(3))
+    values: dict[str, Any] = {"count": dice.between(1, 5)}
+    if dice.chance(60):
+        values["iou"] = dice.between(1, 6) / 8
+    if dice.chance(60):
+        values["least"] = dice.between(-4, 2) / 4
+    step = layer(author, Nms, values, (own(boxes), own(scores)))
+    if dice.chance(50):
+        author.count("branches: nms")
+        settings = "".join(f" {name}={value}" for name, value in values.items())
+        step = step._replace(text=f"nms{settings} {{ | {boxes} | {scores} }}")
+    items = [
+        *([layer(author, shape.Tokens, {})] if x.rank == 3 else []),
+        named(layer(author, linear.Fc, {"out": 4}), boxes),
+        named(layer(author, reduce.Largest, {"axis": (-1,)}), scores),
+        named(step, kept),
+        layer(author, Gather, {}, (own(boxes), own(kept))),
+    ]
     return sequence(author, items)
 
 

@@ -126,7 +126,8 @@ argument by position | argument by name | family as an argument | list of tensor
 shared_layer | shared operator | shared block | shared: chained | shared: on a name | shared: in a let
 param = 1 | param = 0.5 | param = normal | param = uniform | shape spaced | shape closed up
 shape checked, closed up | shape checked, spaced | layer called in an expression | layers on weights alone
-regions | it left out | it said | it last | it twice | three operands | from_a_name | aside | arithmetic
+regions | best_rows | boxes_that_stay
+it left out | it said | it last | it twice | three operands | from_a_name | aside | arithmetic
 with_named | with_param | divided | chosen | raised | places | product | joined_end_to_end | several | cut_like
 crop like another
 modulated | carried

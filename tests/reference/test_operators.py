@@ -11,6 +11,7 @@ from torch_oracles import ORACLES, torch
 
 from netdsl.ops import ALL, Attention, Embed
 from netdsl.ops.base import Op, Sample, Types
+from netdsl.ops.choice import Gather, Nms
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import REFERENCE, evaluate
 from netdsl.tensor import DType, TensorType
@@ -36,10 +37,12 @@ def operands_of(op: Op, types: Types, rows: int, dtype: type, random: np.random.
             arrays.append(random.integers(0, op.vocab, shape))
         elif type_.dtype is DType.BOOL:
             arrays.append(random.random(shape) < 0.4)
+        elif isinstance(op, Gather) and index == 1:
+            arrays.append(random.integers(-1, types[0].shape[0], shape))
         elif type_.dtype is DType.INT64:
             places = random.permuted(np.tile(np.arange(np.prod(op.to)), (*shape[:2], 1)), axis=2)
             arrays.append(places[..., : np.prod(shape[2:])].reshape(shape))
-        elif isinstance(op, RegionOp) and index == 1:
+        elif (isinstance(op, RegionOp) and index == 1) or (isinstance(op, Nms) and index == 0):
             corner = random.uniform(-0.5, 2, (*shape[:-1], 2))
             extent = random.uniform(-0.2, 1.5, (*shape[:-1], 2))
             arrays.append(np.concatenate([corner, corner + extent], -1).astype(dtype))

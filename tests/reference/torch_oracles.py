@@ -13,6 +13,7 @@ from typing import Any
 from netdsl.ops import (
     activation,
     attention,
+    choice,
     conv,
     each,
     elementwise,
@@ -341,6 +342,33 @@ def roi_align_(op: regions.RoiAlign, x: Tensor, boxes: Tensor) -> Tensor:
     return functional.avg_pool2d(found.flatten(0, 1), op.points).unflatten(0, boxes.shape[:2]).to(dtype)
 
 
+def gather_(op: choice.Gather, x: Tensor, at: Tensor) -> Tensor:
+    """With a row of zeros after the last."""
+    count = max(len(x), len(at))
+    x = torch.cat([x, torch.zeros_like(x[:, :1])], 1).expand(count, -1, *x.shape[2:])
+    at = torch.where(at < 0, x.shape[1] - 1, at).expand(count, -1)
+    return torch.stack([torch.index_select(table, 0, places) for table, places in zip(x, at, strict=True)])
+
+
+def nms_(op: choice.Nms, boxes: Tensor, scores: Tensor) -> Tensor:
+    """All overlaps at once: a box stays if no better one that stays overlaps it."""
+    kept = torch.full((len(scores), op.count), -1)
+    for row, mine, score in zip(kept, boxes.expand(len(scores), -1, -1), scores, strict=True):
+        order = [i for i in torch.argsort(score, descending=True, stable=True).tolist() if score[i] > op.least]
+        low = torch.maximum(mine[:, None, :2], mine[:, :2])
+        high = torch.minimum(mine[:, None, 2:], mine[:, 2:])
+        shared = (high - low).clamp(min=0).prod(-1)
+        area = (mine[:, 2:] - mine[:, :2]).prod(-1)
+        overlaps = shared > op.iou * (area[:, None] + area - shared)
+        stay: list[int] = []
+        for i in order:
+            if not any(overlaps[i, j] for j in stay):
+                stay.append(i)
+        stay = stay[: op.count]
+        row[: len(stay)] = torch.tensor(stay, dtype=torch.long)
+    return kept
+
+
 ORACLES: dict[type[Op], Callable[..., Any]] = {
     conv.Conv: conv_,
     conv.UpConv: upconv_,
@@ -418,6 +446,9 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     shape.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
     shape.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
     shape.Relayout: lambda op, x: x,
+    choice.TopK: lambda op, x: tuple(torch.topk(x, op.count, axis_of(op.axis, x))),
+    choice.Gather: gather_,
+    choice.Nms: nms_,
     regions.RoiPool: roi_pool_,
     regions.RoiAlign: roi_align_,
     each.Each: lambda op, x: torch.flatten(x, 0, 1),

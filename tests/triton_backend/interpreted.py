@@ -20,6 +20,7 @@ from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
 from netdsl.codegen.triton.work import Product, Tables, Tile
 from netdsl.ir.graph import Graph
+from netdsl.ops.choice import Gather, Nms
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType
 
@@ -112,12 +113,18 @@ def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1, positive: b
     """Normal inputs for n samples; indices are rows of a table, or different places of a map."""
     source = np.random.default_rng(seed)
     limits = index_limits(graph)
+    rows = {node.operands[1]: node.operands[0].type.shape[0] for node in graph.nodes if isinstance(node.op, Gather)}
+    boxes = {node.operands[0] for node in graph.nodes if isinstance(node.op, Nms)}
     arrays: dict[str, Any] = {}
     for value in graph.inputs:
         shape = (n * value.type.batch, *value.type.shape)
         if value.type.dtype.is_float:
             array = source.standard_normal(shape)
+            if value in boxes:
+                array[..., 2:] = array[..., :2] + 2 * abs(array[..., 2:])
             arrays[value.name] = rounded(abs(array) + 0.5 if positive else array, dtype)
+        elif value in rows:
+            arrays[value.name] = source.integers(-1, rows[value], shape)
         elif value.name in limits:
             arrays[value.name] = source.integers(0, limits[value.name], shape)
         elif value.type.dtype is DType.BOOL:

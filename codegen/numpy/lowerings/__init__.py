@@ -8,6 +8,7 @@ from typing import Any
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.lowerings import (
     attention,
+    choice,
     conv,
     linear,
     norm,
@@ -25,6 +26,7 @@ from netdsl.ir.graph import Node
 from netdsl.ops.activation import LogSoftmax, PRelu, Softmax
 from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
@@ -60,6 +62,9 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
+    TopK: choice.top_k,
+    Gather: choice.gather,
+    Nms: choice.nms,
     RoiPool: regions.roi_pool,
     RoiAlign: regions.roi_align,
     Fc: linear.fc,

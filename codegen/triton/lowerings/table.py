@@ -7,6 +7,7 @@ from collections.abc import Callable
 from netdsl.codegen.triton.expressions import EXPRESSIONS
 from netdsl.codegen.triton.lowerings import (
     attention,
+    choice,
     conv,
     gemm,
     lrn,
@@ -24,6 +25,7 @@ from netdsl.ops import shape
 from netdsl.ops.activation import LogSoftmax, Softmax
 from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
@@ -50,6 +52,9 @@ LOWERINGS: dict[type[Op], Lowering] = {
     Pool: pool.pool,
     AdaptivePool: pool.adaptive_pool,
     Unpool: pool.unpool,
+    TopK: choice.top_k,
+    Gather: choice.gather,
+    Nms: choice.nms,
     RoiPool: regions.roi_pool,
     RoiAlign: regions.roi_align,
     Recurrence: recurrent.recurrence,

@@ -15,6 +15,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops.roi_align import _roi_align
 
+from .cheap import conv_norm
 from .classics import towers
 
 Plan = tuple[int | tuple[int, int], ...]
@@ -424,6 +425,80 @@ def regions(features: Tensor, boxes: Tensor, size: int) -> Tensor:
     return found
 
 
+def staying(boxes: Tensor, scores: Tensor, count: int, iou: float, least: float) -> Tensor:
+    """Which boxes stay: every one against every better one."""
+    kept = torch.full((len(scores), count), -1, device=boxes.device)
+    if boxes.is_meta:
+        return kept
+    for row, mine, score in zip(kept, boxes, scores, strict=True):
+        low, high = torch.maximum(mine[:, None, :2], mine[:, :2]), torch.minimum(mine[:, None, 2:], mine[:, 2:])
+        shared = (high - low).clamp(min=0).prod(-1)
+        area = (mine[:, 2:] - mine[:, :2]).prod(-1)
+        free = score > least
+        for place in range(count):
+            if not free.any():
+                break
+            row[place] = best = int(torch.where(free, score, -torch.inf).argmax())
+            free &= shared[best] <= iou * (area[best] + area - shared[best])
+            free[best] = False
+    return kept
+
+
+def rows_at(x: Tensor, at: Tensor) -> Tensor:
+    """Rows of each sample, zeros for -1."""
+    known = (at >= 0).reshape(*at.shape, *[1] * (x.ndim - 2))
+    places = at.clamp(min=0).reshape(known.shape).expand(*at.shape, *x.shape[2:])
+    return torch.gather(x, 1, places) * known
+
+
+class Detector(nn.Module):
+    """Predictions for boxes of two shapes at each place of one map, decoded as in Girshick et al. 2013, appendix C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(layer for a, b in ((1, 16), (16, 32), (32, 64)) for layer in (conv_norm(a, b, 3, 2), nn.ReLU()))
+        )
+        self.deltas, self.classes = nn.Conv2d(64, 8, 3, padding=1), nn.Conv2d(64, 20, 3, padding=1)
+
+    def forward(self, image: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.trunk(image)
+        deltas = self.deltas(features).movedim(1, 3).reshape(len(image), -1, 4)
+        scores = self.classes(features).movedim(1, 3).reshape(len(image), -1, 10).sigmoid()
+        x, y, w, h = anchors.unbind(2)
+        cx, cy = x + deltas[..., 0] * w, y + deltas[..., 1] * h
+        w, h = w * deltas[..., 2].exp(), h * deltas[..., 3].exp()
+        boxes = torch.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], 2)
+        best, kind = scores.max(2)
+        score, at = best.topk(20)
+        box = rows_at(boxes, at)
+        kept = staying(box, score, 12, 0.3, 0.0)
+        return rows_at(box, kept), rows_at(score, kept), rows_at(rows_at(kind, at), kept)
+
+
+class DigitFinder(nn.Module):
+    """Each region through the digits' classifier."""
+
+    def __init__(self, candidates: int, least: float) -> None:
+        super().__init__()
+        self.settings = candidates, least
+        layers = [nn.Sequential(*convs(2, before, width), nn.MaxPool2d(2)) for before, width in ((1, 24), (24, 48))]
+        self.classify = nn.Sequential(*layers, nn.Flatten(), nn.Linear(192, 96), nn.ReLU(), nn.Linear(96, 10))
+        for parameter in self.classify.parameters():
+            parameter.data *= 3  # regions are of different classes then
+
+    def forward(self, page: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        candidates, least = self.settings
+        samples = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])[:, None]
+        listed = torch.cat([samples.to(boxes.dtype), boxes.flatten(0, 1)], 1)
+        window = _roi_align.__wrapped__(page, listed, 1.0, 8, 8, 1, True)
+        likelihood, digit = f.softmax(self.classify(window), 1).max(1)
+        score, at = (likelihood * window.mean((1, 2, 3))).unflatten(0, boxes.shape[:2]).topk(candidates)
+        box = rows_at(boxes, at)
+        kept = staying(box, score, 30, 0.1, least)
+        return rows_at(box, kept), rows_at(score, kept), rows_at(rows_at(digit.unflatten(0, boxes.shape[:2]), at), kept)
+
+
 CASES = {
     "YOLOv1": Case(lambda: yolo1(64, 2), (3, 131, 131), settings={"hidden": 64}, full=yolo1),
     "Darknet53": Case(darknet53, (3, 75, 91)),
@@ -439,6 +514,13 @@ CASES = {
         {"image": (3, 75, 91), "regions": (3, 4)},
         settings={"hidden": 64, "rois": 3},
         full=FastRCNN,
+    ),
+    "Detector": Case(Detector, {"image": (1, 24, 40), "anchors": (30, 4)}, settings={"candidates": 20}, full=Detector),
+    "DigitFinder": Case(
+        lambda: DigitFinder(20, -1.0),
+        {"page": (1, 23, 31), "boxes": (40, 4)},
+        settings={"regions": 40, "candidates": 20, "least": -1.0},
+        full=lambda: DigitFinder(1000, 0.2),
     ),
     "RegionProposals": Case(RegionProposals, (3, 75, 91)),
     "MaskRCNNHeads": Case(
