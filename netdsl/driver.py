@@ -160,9 +160,13 @@ def _complain(report: Report, use: ast.Use, code: Code, message: str, label: str
 
 
 def _check_settings(net: ast.Definition, request: Request) -> None:
-    """Refuse `--set` of a parameter, or `--shape` of an input, that the net does not have."""
+    """Refuse `--set` of a parameter, or `--shape` of an input, that the net does not have.
+
+    The shapes of a family's members follow from parameters.
+    """
     parameters = [parameter.name.name for parameter in net.parameters]
-    inputs = [statement.name.name for statement in net.body.statements if isinstance(statement, ast.Input)]
+    targets = [statement.target for statement in net.body.statements if isinstance(statement, ast.Input)]
+    inputs = [target.name for target in targets if not target.keys]
     found = []
     for what, code, given, known in (
         ("parameter", codes.UNKNOWN_PARAMETER, request.settings, parameters),

@@ -46,7 +46,7 @@ def bind_parameters(
     """Give a block's parameters their values and defaults, and put aside the tensors for its `input` statements."""
     name = definition.name.name
     parameters = {parameter.name.name: parameter for parameter in definition.parameters}
-    inputs = {item.name.name for item in definition.body.statements if isinstance(item, ast.Input)}
+    inputs = {item.target.name for item in definition.body.statements if isinstance(item, ast.Input)}
     given: dict[str, Datum] = {}
     if len(positional) > len(parameters):
         raise _too_many(definition, positional, len(parameters))

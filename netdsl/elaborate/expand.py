@@ -182,8 +182,15 @@ class Expander(Linker):
             self.named.setdefault(value, target.span)
 
     def _input(self, item: ast.Input, context: Context) -> None:
-        name = item.name.name
+        name = item.target.name
         if context.definition.kind == "block":
+            if item.target.keys:
+                raise Mistake(
+                    codes.WRONG_PLACE,
+                    "a block takes a family as a whole, by its name",
+                    item.target.span,
+                    help=f"write `input {name}`; a call passes the family, `{name}=...`",
+                )
             if name not in context.extra:
                 raise Mistake(
                     codes.MISSING_ARGUMENT,
@@ -193,35 +200,37 @@ class Expander(Linker):
                     help=f"pass it by name: `{context.definition.name.name}(..., {name}=...)`",
                 )
             value = calls.block_input(context.extra[name], name)
-            context.scope.set(name, value, item.name.span, "input")
+            context.scope.set(name, value, item.target.span, "input")
             return
         shape = self._input_shape(item, context)
         if shape is None:
-            context.scope.set(name, POISON, item.name.span, "input")
+            self.bind(item.target, POISON, context, "input")
             context.it = POISON if context.it is None else context.it
             return
+        if item.target.keys:
+            name = self.target_name(item.target, context)
         tensor = self.builder.input(name, TensorType(shape, _DTYPES[item.dtype]))
         self.layers.made_at[tensor] = item.span
-        context.scope.set(name, tensor, item.name.span, "input")
+        self.bind(item.target, tensor, context, "input")
         if context.it is None:
             context.it = tensor
 
     def _input_shape(self, item: ast.Input, context: Context) -> tuple[int, ...] | None:
-        given = self.shapes.get(item.name.name)
+        given = None if item.target.keys else self.shapes.get(item.target.name)
         if given is None:
             if item.shape is None:
                 raise Mistake(
                     codes.MISSING_ARGUMENT,
-                    f"the input `{item.name.name}` of a net needs its shape",
+                    f"the input `{item.target.name}` of a net needs its shape",
                     item.span,
-                    help=f"write it after a colon: `input {item.name.name}: 3x224x224`",
+                    help=f"write it after a colon: `input {item.target.name}: 3x224x224`",
                 )
             extents = self.extents(item.shape, context)
             if extents is None:
                 return None
             given = tuple(extent for extent in extents if extent is not None)
             if len(given) < len(extents):
-                name = item.name.name
+                name = item.target.name
                 raise Mistake(
                     codes.BAD_VALUE,
                     "`?` stands only in shapes that are checked",
@@ -229,7 +238,7 @@ class Expander(Linker):
                     help=f"give a size, or a parameter of the net; callers change it by `--shape {name}=...`",
                 )
         if min(given, default=1) < 1:
-            name = item.name.name
+            name = item.target.name
             raise Mistake(
                 codes.BAD_VALUE, f"the extents of `{name}` are at least 1, but one is {min(given)}", item.span
             )

@@ -270,12 +270,14 @@ class Let:
 
 @dataclass(slots=True, eq=False)
 class Input:
-    """`input image: 3x224x224`, `input words: int length`; in a block `input memory`, its type taken from the call.
+    """`input image: 3x224x224`, `input words: int length`, `input noise[4]: 1x4x4`; in a block `input memory`.
+
+    A block takes the type from the call.
 
     `dtype` is `int`, `bool` or None (real numbers).
     """
 
-    name: Name
+    target: Target
     dtype: str | None
     shape: ShapeExpr | None
     span: Span

@@ -121,17 +121,17 @@ class Builder:
             self._reserved(target.name, target.span.start, "a number")
         return ast.Let(target, value, Span(self._source, start, end))
 
-    def input_any(self, start: int, end: int, name: Token) -> ast.Input:
+    def input_any(self, start: int, end: int, target: ast.Target) -> ast.Input:
         """`input memory`."""
-        return self._input(start, end, name, None, None)
+        return ast.Input(target, None, None, Span(self._source, start, end))
 
-    def input_real(self, start: int, end: int, name: Token, shape: ast.ShapeExpr) -> ast.Input:
+    def input_real(self, start: int, end: int, target: ast.Target, shape: ast.ShapeExpr) -> ast.Input:
         """`input image: 3x224x224`."""
-        return self._input(start, end, name, None, shape)
+        return ast.Input(target, None, shape, Span(self._source, start, end))
 
-    def input_typed(self, start: int, end: int, name: Token, dtype: Token, shape: ast.ShapeExpr) -> ast.Input:
+    def input_typed(self, start: int, end: int, target: ast.Target, dtype: Token, shape: ast.ShapeExpr) -> ast.Input:
         """`input words: int length`."""
-        return self._input(start, end, name, dtype[0], shape)
+        return ast.Input(target, dtype[0], shape, Span(self._source, start, end))
 
     def param(self, start: int, end: int, target: ast.Target, shape: ast.ShapeExpr, init: ast.Expr) -> ast.Param:
         """`param gamma: width x 1 x 1 = 1e-6`."""
@@ -398,10 +398,6 @@ class Builder:
         return ast.Argument(first[0], value, span)
 
     # Parts.
-
-    def _input(self, start: int, end: int, name: Token, dtype: str | None, shape: ast.ShapeExpr | None) -> ast.Input:
-        self._named.add(name[0])
-        return ast.Input(self._name(name), dtype, shape, Span(self._source, start, end))
 
     def _name(self, token: Token) -> ast.Name:
         text, start = token

@@ -186,7 +186,7 @@ def statement(node: ast.Statement) -> str:
             return f"let {target(node.target)} = {expression(value)}"  # type: ignore[arg-type]
         case ast.Input():
             dtype = f"{node.dtype} " if node.dtype else ""
-            return f"input {node.name.name}" + (f": {dtype}{shape(node.shape)}" if node.shape else "")
+            return f"input {target(node.target)}" + (f": {dtype}{shape(node.shape)}" if node.shape else "")
         case ast.Param():
             return f"param {target(node.target)}: {shape(node.shape)} = {expression(node.init)}"
         case ast.Share():

@@ -328,3 +328,16 @@ def test_attention_says_what_does_not_fit(find):
     ):
         found = find(f"net N {{ input x: 5x8; input h: bool 5; input short: bool 4; {step} }}")
         assert any(said in item.message for item in found), (step, [item.message for item in found])
+
+
+def test_inputs_may_be_a_family(build):
+    graph = build(
+        "net N { for n in [2, 4] { input e[n]: 3 x n x n }; e[4] -> pool max k2 -> add(e[2]) as y; output y }"
+    )
+    assert [(value.name, value.type.shape) for value in graph.inputs] == [("e.2", (3, 2, 2)), ("e.4", (3, 4, 4))]
+    assert shapes(graph) == [(3, 2, 2)]
+
+
+def test_the_first_of_a_family_of_inputs_is_what_a_net_starts_from(build):
+    graph = build("net N { for n in [2, 4] { input e[n]: n }; relu -> concat(e[4]) }")
+    assert graph.nodes[0].inputs == graph.inputs[:1]

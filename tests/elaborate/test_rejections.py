@@ -214,3 +214,10 @@ def test_another_net_is_no_step(find):
 def test_what_failed_is_not_shown_as_a_value(find):
     mistakes = find("block d(m) { cnov }\nnet N { input x: 3x8x8\n let q = zork\n d(q) }")
     assert [frame.call for frame in mistakes[0].frame.chain()] == ["d(m = ?)", "N"]
+
+
+def test_a_block_takes_a_family_as_a_whole(find):
+    text = "block b { input e[1]; add(it, e[1]) }\nnet N { input x: 3; x as e[1]; b(e=e) }"
+    (mistake,) = [d for d in find(text) if d.severity.value == "error"]
+    assert mistake.code == "E0211"
+    assert "`input e`" in (mistake.help or "")

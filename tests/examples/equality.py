@@ -168,7 +168,7 @@ def counted(build: Callable[[], Any], types: list[TensorType]) -> dict[str, int]
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        model = build().eval()
+        model = build().eval().requires_grad_(False)
         inputs = [torch.zeros(1, *type.shape, dtype=getattr(torch, type.dtype.label)) for type in types]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*inputs)

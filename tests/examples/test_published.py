@@ -111,6 +111,10 @@ PAPERS = [
     ("m5.net", "M18", {}, "params", "3.7", M),
     # Arik et al. 2017, abstract.
     ("crnn.net", "KeywordCRNN", {}, "params", "229", 1000),
+    # Karras et al. 2020, section 4.2 (of the larger networks): the generator's.
+    ("stylegan2.net", "StyleGAN2", {}, "params", "30", M),
+    # Ho et al. 2020, appendix B.
+    ("ddpm.net", "DDPM", {}, "params", "35.7", M),
     # PyTorch's DCGAN example, as its parameters are counted.
     ("dcgan.net", "DCGANGenerator", {}, "params", "3.576704", M),
     ("dcgan.net", "DCGANDiscriminator", {}, "params", "2.765568", M),
