@@ -245,10 +245,11 @@ class _Writer:
         parts = [self.word(item, spelled.op.word, literal)]
         if literal is False and isinstance(item, Layer) and item.shared is not None:
             return parts[0]
-        bare = True
+        # Before branches, nothing stands without its name.
+        bare = isinstance(item, Layer)
         for attr in sorted(spelled.op.schema(), key=lambda attr: not attr.positional):
             if attr.name in settings:
-                parts.append(_setting(attr, settings[attr.name]))
+                parts.append(_setting(attr, settings[attr.name], bare))
             elif attr.name == "same" and attr.name in needed:
                 parts.append(attr.name)
             elif attr.name in needed:
@@ -316,10 +317,10 @@ def _is_heavy(item: Item) -> bool:
     return "out" in attributes(item.nodes) or ("whole", True) in spelling(item.nodes[0]).settings
 
 
-def _setting(attr: Attr, value: Any) -> str:
+def _setting(attr: Attr, value: Any, bare: bool) -> str:
     if attr.kind is AttrKind.FLAG:
         return attr.flag or attr.name
-    return str(value) if attr.positional else f"{attr.name}={value}"
+    return str(value) if attr.positional and bare else f"{attr.name}={value}"
 
 
 def _attribute(attr: Attr, said: str, bare: bool, value: Any) -> str:
