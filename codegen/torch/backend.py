@@ -22,7 +22,7 @@ from netdsl.tensor import DType
 
 PACKAGE = "netdsl.codegen.torch"
 DTYPES = (DType.FLOAT64, DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
-NEEDS = {"Attention": ("attend",)}
+NEEDS = {"Attention": ("attend",), "add_positions": ("encoding",)}
 """Helpers that call other ones."""
 
 

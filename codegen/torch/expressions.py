@@ -11,6 +11,7 @@ from netdsl.codegen.torch.site import Site, options, pairs, short
 from netdsl.ops import (
     activation,
     attention,
+    choice,
     conv,
     each,
     elementwise,
@@ -237,6 +238,18 @@ def attend(op: attention.Attend, at: Site, x: str, *others: str) -> str:
     return f"{at.helper('attend')}(*{q}, {op.heads}, {hidden}, {None if op.scaled else 1.0}, {op.causal})"
 
 
+def position(op: sequence.Position, at: Site, x: str) -> str:
+    """The encodings of positions, or a sequence with those of its rows."""
+    if op.features:
+        return f"{at.helper('encoding')}({x}, {op.features}, {op.halves})"
+    return f"{at.helper('add_positions')}({x}, {op.halves})"
+
+
+def nms(op: choice.Nms, at: Site, boxes: str, scores: str) -> str:
+    """Greedy, for all samples at once."""
+    return f"{at.helper('nms')}({boxes}, {scores}, {op.count}, {literal(op.iou)}, {literal(op.least)})"
+
+
 def _method(name: str) -> Lowering:
     return lambda op, at, x: f"{x}.{name}()"
 
@@ -251,6 +264,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     linear.Fc: layers.fc,
     linear.MatMul: matmul,
     sequence.Embed: layers.embed,
+    sequence.Position: position,
     attention.Attention: layers.attention,
     attention.Attend: attend,
     recurrent.Lstm: layers.recurrent,
@@ -318,12 +332,16 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Shuffle: lambda op, at, x: f"F.channel_shuffle({x}, {op.groups})",
     shape.PixelShuffle: lambda op, at, x: f"F.pixel_shuffle({x}, {op.factor})",
     shape.Relayout: lambda op, at, x: x,
+    choice.TopK: lambda op, at, x: f"{at.helper('top_k')}({x}, {op.count}, {op.axis + 1})",
+    choice.Gather: lambda op, at, x, rows: f"{at.helper('gather_rows')}({x}, {rows})",
+    choice.Nms: nms,
     each.Each: lambda op, at, x: f"{x}.flatten(0, 1)",
     each.Regroup: lambda op, at, x: f"{x}.unflatten(0, (-1, {op.count}))",
 }
 
 UNSUPPORTED: dict[type[Op], str] = {
     recurrent.Recurrence: "only a pass makes it",
+    sequence.SineTable: "only a pass makes it",
     regions.RoiPool: "PyTorch itself has none",
     regions.RoiAlign: "PyTorch itself has none",
 }
