@@ -345,7 +345,7 @@ def _shapes(place: _Place) -> Diagnostic | None:
         return place.say(codes.SYNTAX, "`?` stands for an extent in a shape, nowhere else")
     word = re.search(r"(?<!\w)[A-Za-z_]\w*$", place.source.text[: place.failure.after][-100:])
     follows = place.kind in ("NAME", "NUMBER", "EXTENTS", "QMARK", "LPAR") and len(place.statement) == 4
-    if word and follows and place.statement[:3] == ("INPUT", "NAME", "COLON"):
+    if word and follows and place.statement[:3] == ("INPUT", "target", "COLON"):
         start, end = place.failure.after - len(word[0]), place.failure.after
         message = f"`{word[0]}` is no kind of values: there are `int` and `bool`, and real numbers, which need no word"
         return place.at(start, end, codes.SYNTAX, message, "", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 
 import torch
@@ -46,21 +47,21 @@ class Res(nn.Module):
 
 
 class DDPM(nn.Module):
-    """Ho et al. 2020: 35.7 million parameters, levels of 32, 16, 8 and 4."""
+    """Ho et al. 2020: 35.7 million parameters, levels of 32, 16, 8 and 4. `looks` is the level of 16."""
 
-    def __init__(self, width: int = 128) -> None:
+    def __init__(self, width: int = 128, mults: Sequence[int] = (1, 2, 2, 2), looks: int = 1) -> None:
         super().__init__()
         self.width, time = width, 4 * width
         self.time = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
         self.first = nn.Conv2d(3, width, 3, padding=1)
-        widths, before, kept = [width, 2 * width, 2 * width, 2 * width], width, [width]
+        widths, before, kept = [m * width for m in mults], width, [width]
         self.down = nn.ModuleList()
         for level, out in enumerate(widths):
             for _ in range(2):
-                self.down.append(Res(before, out, time, look=level == 1))
+                self.down.append(Res(before, out, time, look=level == looks))
                 kept.append(out)
                 before = out
-            if level < 3:
+            if level < len(widths) - 1:
                 self.down.append(nn.Conv2d(out, out, 3, 2))
                 kept.append(out)
         self.middle = nn.ModuleList([Res(before, before, time, look=False), Look(before)])
@@ -68,7 +69,7 @@ class DDPM(nn.Module):
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             for _ in range(3):
-                self.up.append(Res(before + kept.pop(), out, time, look=level == 1))
+                self.up.append(Res(before + kept.pop(), out, time, look=level == looks))
                 before = out
             if level:
                 self.up.append(nn.Conv2d(out, out, 3, padding=1))
@@ -95,5 +96,10 @@ class DDPM(nn.Module):
 
 
 CASES = {
-    "DDPM": Case(lambda: DDPM(32), {"noisy": (3, 32, 32), "t": (1,)}, settings={"width": 32}, full=DDPM),
+    "DDPM": Case(
+        lambda: DDPM(32, (1, 2), looks=0),
+        {"noisy": (3, 16, 18), "t": (1,)},
+        settings={"width": 32, "mults": [1, 2]},
+        full=DDPM,
+    ),
 }
