@@ -14,9 +14,9 @@ class Limits:
     nesting: int = 100
     used_files: int = 100
     layers: int = 100_000
-    loop_iterations: int = 200_000
-    block_calls: int = 50_000
-    statements: int = 500_000
+    loop_iterations: int = 120_000
+    block_calls: int = 30_000
+    statements: int = 300_000
     operands: int = 200_000
     list_length: int = 100_000
     list_items: int = 5_000_000

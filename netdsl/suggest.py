@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -11,7 +12,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     # A long word is refused elsewhere; comparing it with everything would take its time first.
     if len(word) > 50:
         return None
-    candidates = sorted(set(known))
+    return _nearest(word, tuple(sorted(set(known))))
+
+
+@lru_cache(256)  # a mistake is often made many times
+def _nearest(word: str, candidates: tuple[str, ...]) -> str | None:
     by_lower_case = {name.lower(): name for name in candidates}
     if word.lower() in by_lower_case:
         return by_lower_case[word.lower()]

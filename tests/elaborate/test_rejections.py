@@ -143,7 +143,7 @@ def test_shared_layers_keep_the_first_call_s_shapes(find):
         ("let a = range(50000)\n repeat 100000 { assert max(a) > 0 }", "E0909"),
         ("for i in range(99999) { let b = range(99999) }", "E0909"),
         ("for i in range(99999) { let b = [1] * 99999 }", "E0909"),
-        ("repeat 199999 { let a = 1; let b = 2; let c = 3 }", "E0908"),
+        ("repeat 119999 { let a = 1; let b = 2; let c = 3 }", "E0908"),
         ("let n = range(10 ** 12)\n conv n k1", "E0909"),
         ("let n = [0] * 10 ** 12\n conv n k1", "E0909"),
         ("conv 10 ** 10 ** 10 k1", "E0910"),
