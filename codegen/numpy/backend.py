@@ -13,9 +13,9 @@ from netdsl.codegen.names import comment
 from netdsl.codegen.numpy.channels_last import convolutions_last
 from netdsl.codegen.numpy.lowerings import LOWERED
 from netdsl.codegen.numpy.planner import Planner
-from netdsl.codegen.numpy.printing import Bracket, definition, dictionary, entry, lines
 from netdsl.codegen.numpy.program import Program
 from netdsl.codegen.plan import legend
+from netdsl.codegen.printing import Bracket, definition, dictionary, entry, lines
 from netdsl.codegen.render import SHARED, environment, literal
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir.graph import Graph, Value

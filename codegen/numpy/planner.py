@@ -13,14 +13,14 @@ from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
-from netdsl.codegen.numpy.lowerings.elementwise import steps_of
+from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, steps_of
 from netdsl.codegen.numpy.prelude import extents, short, together
-from netdsl.codegen.numpy.printing import Expression, copy, keywords, statement
 from netdsl.codegen.numpy.program import Layer, Program, Recipe
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
 from netdsl.codegen.numpy.tails import Link, Tail, statements, step_statement, tail, tail_reads
 from netdsl.codegen.plan import Buffer, Kernel, Launch, Plan
+from netdsl.codegen.printing import Expression, copy, keywords, statement
 from netdsl.codegen.render import literal
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
@@ -232,7 +232,7 @@ class Planner:
             lifted: dict[int, Expression] = {index: f"{name}[None]" for index, name in names.items()}
             return [self._empty(result), *(step_statement(step, lifted, f"{target}[None]") for step in steps)]
         start, *later = steps
-        if start.function.startswith("np."):
+        if start.function.startswith("np.") and start.function not in RELATIONS.values():  # those make truth values
             made = [step_statement(start, names, target, target=target)]
         else:
             made = [self._empty(result), step_statement(start, names, target)]

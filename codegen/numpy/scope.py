@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from netdsl.codegen.names import Names
 from netdsl.codegen.numpy.calls import Name
-from netdsl.codegen.numpy.printing import Bracket, Expression, keywords, lines
 from netdsl.codegen.numpy.storage import Broadcast, View
+from netdsl.codegen.printing import Bracket, Expression, keywords, lines
 from netdsl.codegen.render import literal
 from netdsl.ir.graph import Graph, Value
 

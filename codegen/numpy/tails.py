@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from netdsl.codegen.numpy.calls import RESULT, Call, Elementwise, Operand, Step
-from netdsl.codegen.numpy.printing import Expression, keywords, statement
 from netdsl.codegen.numpy.storage import Broadcast, View, is_full, is_vector
+from netdsl.codegen.printing import Expression, keywords, statement
 from netdsl.codegen.render import literal
 from netdsl.ir.graph import Value
 from netdsl.tensor import Layout

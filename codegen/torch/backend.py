@@ -12,7 +12,8 @@ from pathlib import PurePath
 
 from netdsl import codes
 from netdsl.codegen.artifact import Artifact, header, portable, sealed
-from netdsl.codegen.render import environment
+from netdsl.codegen.printing import Bracket, lines
+from netdsl.codegen.render import environment, literal
 from netdsl.codegen.torch.classes import Classes
 from netdsl.codegen.torch.expressions import LOWERINGS, UNSUPPORTED
 from netdsl.diagnostics import Diagnostic, Label, NetError
@@ -53,7 +54,9 @@ def compile_graph(
             init=init,
             classes=classes.texts,
             helpers=[_template(name).rstrip("\n") for name in dict.fromkeys(helpers)],
-            inputs=tuple(value.name for value in graph.inputs),
+            inputs="\n".join(
+                lines(Bracket("INPUTS = ", tuple(literal(value.name) for value in graph.inputs), True), 0)
+            ),
             math="unpool" in helpers,
         )
     )

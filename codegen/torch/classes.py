@@ -9,6 +9,7 @@ from keyword import iskeyword
 from textwrap import wrap
 
 from netdsl.codegen.names import Names, comment
+from netdsl.codegen.printing import definition
 from netdsl.codegen.render import literal
 from netdsl.codegen.torch.expressions import AS_IS, LOWERINGS
 from netdsl.codegen.torch.parts import Part, flow, owner, tree
@@ -47,9 +48,9 @@ class ClassText:
     forward: tuple[str, ...]
 
     @property
-    def signature(self) -> str:
-        """The parameters of `forward`."""
-        return ", ".join(("self", *self.arguments))
+    def head(self) -> str:
+        """The first line of `forward`, or lines."""
+        return definition("forward", ("self", *self.arguments), 4)
 
 
 class Classes:

@@ -32,6 +32,10 @@ class Site:
     chain: tuple[Node, ...]
     outer: Mapping[Value, Value]
 
+    def reads(self, value: Value) -> int:
+        """How often the anchor and the operations after it read a value of the graph."""
+        return sum(self.outer.get(operand, operand) is value for node in self.chain for operand in node.inputs)
+
     @property
     def tail(self) -> tuple[Node, ...]:
         """The operations after the anchor."""

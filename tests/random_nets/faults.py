@@ -97,7 +97,7 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
     norm.LayerNorm: {"another eps": fields(eps=lambda eps: eps + 1e-6)},
     norm.GroupNorm: {"another eps": fields(eps=lambda eps: eps + 1e-6), "one group": fields(groups=lambda groups: 1)},
     activation.Relu: {"leaky": other(lambda op: activation.LeakyRelu())},
-    activation.Relu6: {"without its bound": other(lambda op: activation.Relu())},
+    activation.Relu6: {"negative too": other(lambda op: activation.Clamp(-6.0, 6.0))},
     activation.LeakyRelu: {"another slope": fields(slope=lambda slope: slope + 1e-3)},
     activation.PRelu: {"its first weight forgotten": other(lambda op: activation.LeakyRelu(0.25))},
     activation.Elu: {"another alpha": fields(alpha=lambda alpha: alpha + 1e-3)},

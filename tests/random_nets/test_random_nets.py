@@ -83,10 +83,10 @@ MADE_BY_PASSES = (BatchNormScale, Recurrence, Relayout, Attend, SineTable)
 def test_every_operator_is_reached() -> None:
     counted = Counter(type(layer.op) for net in sample() for layer in net.trace.layers)
     counted.update(type(op) for net in sample() for op in net.trace.resolved())
-    for net in sample()[:300]:
+    for net in sample():
         graph, _ = run_passes(read(net), CHANNELS_LAST)
         counted.update(type(node.op) for node in graph.walk() if not node.op.written)
-    assert {op.word: counted[op] for op in ALL if counted[op] < 10} == {}
+    assert {op.word: counted[op] for op in ALL if counted[op] < (10 if op.written else 5)} == {}
     assert {op for op in ALL if not op.written} == {AdaptivePool, Each, Regroup, *MADE_BY_PASSES}
 
 
@@ -109,7 +109,7 @@ def test_every_attribute_takes_every_kind_of_value(op: type[Op]) -> None:
 def test_every_join_has_branches() -> None:
     counted = forms()
     joins = [op.word for op in ALL if op.written and op.operands[0] >= 2]
-    assert {word: counted[f"branches: {word}"] for word in joins if counted[f"branches: {word}"] < 5} == {}
+    assert {word: counted[f"branches: {word}"] for word in joins if counted[f"branches: {word}"] < 4} == {}
 
 
 FORMS = """

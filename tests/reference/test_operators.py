@@ -46,7 +46,7 @@ def operands_of(op: Op, types: Types, rows: int, dtype: type, random: np.random.
             corner = random.uniform(-0.5, 2, (*shape[:-1], 2))
             extent = random.uniform(-0.2, 1.5, (*shape[:-1], 2))
             arrays.append(np.concatenate([corner, corner + extent], -1).astype(dtype))
-        elif op.word in ("log", "sqrt", "bnscale") or (op.word == "div" and index == 1):
+        elif op.word in ("log", "sqrt", "bnscale", "pow") or (op.word == "div" and index == 1):
             arrays.append(random.uniform(0.5, 2, shape).astype(dtype))
         else:
             arrays.append((2 * random.standard_normal(shape)).astype(dtype))

@@ -24,7 +24,7 @@ from netdsl.tensor import DType  # noqa: E402
 pytestmark = pytest.mark.torch
 
 
-REFUSED = {"fast_rcnn.net", "mask_rcnn.net"}
+REFUSED = {"fast_rcnn.net", "find_digits.net", "mask_rcnn.net"}
 """Their regions are torchvision's in PyTorch."""
 
 

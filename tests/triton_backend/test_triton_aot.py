@@ -25,11 +25,14 @@ from netdsl.ops import (
     GroupNorm,
     LayerNorm,
     LogSoftmax,
+    Lstm,
     MatMul,
     Mean,
+    Nms,
     Pool,
     Relu,
     Softmax,
+    TopK,
     Unpool,
     Upsample,
 )
@@ -103,8 +106,16 @@ def others() -> Graph:
     for index, op in enumerate((Softmax(), LogSoftmax(0), LayerNorm(), LayerNorm(axis=0), Mean())):
         (y,) = builder.node(op, (line,), name=f"line{index}")
         builder.result(f"z{index}", y)
-    (y,) = builder.node(Attention(2), (builder.input("tokens", TensorType((65, 128))),), name="attention")
-    return builder.result("attended", y).finish()
+    tokens = builder.input("tokens", TensorType((65, 128)))
+    (y,) = builder.node(Attention(2), (tokens,), name="attention")
+    builder.result("attended", y)
+    (y,) = builder.node(Lstm(64), (tokens,), name="lstm")
+    builder.result("remembered", y)
+    boxes, scores = builder.input("boxes", TensorType((70, 4))), builder.input("scores", TensorType((70,)))
+    (kept,) = builder.node(Nms(20), (boxes, scores), name="nms")
+    best, _ = builder.node(TopK(20), (scores,), name="best")
+    builder.result("kept", kept)
+    return builder.result("best", best).finish()
 
 
 @pytest.fixture(scope="module")

@@ -131,10 +131,9 @@ def _is_picture(planner: Planner, value: Value) -> bool:
         and strides(value.type)[0] == 1
         and value not in planner.graph.outputs
         and all(
-            isinstance(anchor := site_of(node).op, Conv) and anchor.groups == 1 and node.inputs.count(value) == 1
-            for node in readers
+            isinstance(site.op, Conv) and site.op.groups == 1 and site.operands[0] is value and site.reads(value) == 1
+            for site in map(site_of, readers)
         )
-        and all(site_of(node).operands[0] is value for node in readers)
     )
 
 
