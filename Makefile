@@ -1,7 +1,7 @@
 # `make check` after every change, `make test` before every push. PYTHON=.venv/bin/python chooses an environment.
 PYTHON ?= python3
 
-.PHONY: check test format gpu-modules gpu-test
+.PHONY: check test format gpu-modules gpu-test gpu-bench-modules gpu-bench
 
 check:  ## a few seconds: style, types, and one walk through everything
 	$(PYTHON) -m ruff check .
@@ -22,3 +22,9 @@ gpu-modules:  ## what the GPU tests run, written here: a machine with a GPU need
 
 gpu-test: gpu-modules  ## needs a GPU; without netdsl and pytest: python tests/gpu/checks.py build/gpu
 	$(PYTHON) -m pytest -q tests/gpu
+
+gpu-bench-modules:  ## what the GPU benchmark runs: a machine with a GPU needs build/gpu-bench and benchmarks, torch and triton
+	$(PYTHON) benchmarks/gpu_modules.py build/gpu-bench
+
+gpu-bench: gpu-bench-modules  ## needs a GPU; without netdsl: python benchmarks/gpu.py build/gpu-bench
+	$(PYTHON) benchmarks/gpu.py build/gpu-bench

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from gpu_contenders import DTYPES, STRONGEST, Pass, Prepare, baselines, generated
+from gpu_contenders import DTYPES, STRONGEST, Pass, Prepare, baselines, generated, with_usual_norms
 
 Row = dict[str, Any]
 
@@ -55,12 +55,13 @@ def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool) -> R
     """One line of the table."""
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    model = load_module(folder / f"{net}_torch.py").build()
+    module = load_module(folder / f"{net}_{dtype}.py")
+    model = with_usual_norms(load_module(folder / f"{net}_torch.py").MODEL())
     settle(model)
-    inputs = [torch.randn(batch, *model.image, device="cuda") for _ in range(BUFFERS)]
+    ((image, _, _),) = module.INPUTS.values()
+    inputs = [torch.randn(batch, *image, device="cuda") for _ in range(BUFFERS)]
     wanted = exact(model, inputs[0])
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
-    module = load_module(folder / f"{net}_{dtype}.py")
     makers = {OURS: lambda: generated(module, model.state_dict())}
     makers |= {name: make for name, make in baselines(model, dtype).items() if everyone or name in STRONGEST}
     passes: dict[str, list[Pass]] = {}

@@ -12,7 +12,7 @@ from netdsl.codegen.artifact import Artifact, header, init_text, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
-from netdsl.codegen.triton.cost import predict
+from netdsl.codegen.triton.cost import floor, predict
 from netdsl.codegen.triton.devices import H200
 from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
@@ -67,6 +67,23 @@ def compile_graph(
     init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init)
     return Artifact(graph.name, "triton", sealed(source), str(program.plan), tuple(map(str, remarks)))
+
+
+def forecast(graph: Graph, dtype: DType, batch: int) -> tuple[float, float]:
+    """Predicted microseconds of a pass over so many samples on an H200, and the sum of its layers' limits.
+
+    Nothing of it was measured.
+    """
+    optimized, _ = run_passes(graph, CHANNELS_LAST, None)
+    predicted = limit = 0.0
+    for launch in _lower(optimized, dtype, DefaultTiling()).plan.launches:
+        call = launch.spec
+        assert isinstance(call, Call)
+        assert call.work
+        tile = call.shape.tile(H200.target, batch) if call.shape else None
+        predicted += predict(call.work, tile, H200, batch).time
+        limit += floor(call.work, H200, batch)
+    return predicted, limit
 
 
 def _check(graph: Graph, dtype: DType) -> None:

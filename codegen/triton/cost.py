@@ -51,6 +51,19 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     return _product(work, tile, device, batch)
 
 
+def floor(work: Work, device: Device, batch: int) -> float:
+    """Microseconds that no kernel can undercut: all arithmetic at the full rate, or each tensor moved once."""
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    size = work.dtype.size
+    if isinstance(work, Traffic):
+        return (samples * work.moved + work.weights) * size / device.memory
+    height, width = work.out
+    result = height * width * work.columns * work.groups
+    moved = samples * (work.source + (1 + work.reads) * result) + work.weights
+    rate = device.processors * device.macs[work.dtype] * device.clock
+    return max(samples * work.macs / rate, moved * size / device.memory)
+
+
 def _traffic(work: Traffic, device: Device, batch: int) -> Estimate:
     samples = max(work.samples, 1) * (batch if work.samples else 1)
     size = work.dtype.size
