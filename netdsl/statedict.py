@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from netdsl import codes
 from netdsl.diagnostics import Diagnostic, NetError
-from netdsl.ir.graph import Graph
+from netdsl.ir.graph import Graph, Parameter
 from netdsl.tensor import shape_text
 from netdsl.tensorfile import shown
 
@@ -56,6 +56,7 @@ def from_state_dict(
 ) -> dict[str, NDArray[Any]]:
     """The weights of `graph`, float32 by name, from a state dict of tensors on the CPU, or of arrays.
 
+    Numbers that the text lists (`param anchors: 3x2 = [...]`) are the text's where the state dict has none.
     `mapping` places layers of ours at modules of theirs: `{"resnet.conv": "conv1"}`.
     Raises NetError: E0506 (layers without a counterpart), E0507 (several ways to match them).
     """
@@ -64,6 +65,10 @@ def from_state_dict(
     weights = {}
     for parameter in graph.parameters:
         layer, _, leaf = parameter.value.name.rpartition(".")
+        if _is_listed(parameter, state_dict):
+            numbers = np.array(parameter.init.numbers, np.float32)
+            weights[parameter.value.name] = numbers.reshape(parameter.value.type.shape)
+            continue
         module = modules[layer]
         tensor = np.asarray(tensors[f"{module}.{leaf}" if module else leaf])
         weights[parameter.value.name] = tensor.astype(np.float32).reshape(parameter.value.type.shape)
@@ -74,7 +79,7 @@ def match_layers(
     graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, str], ...]:
     """The table of what goes where: pairs of our layer and their module, in our order. Errors as `from_state_dict`."""
-    ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters)
+    ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters if not _is_listed(p, state_dict))
     theirs = _layers((_apart(name), tuple(tensor.shape)) for name, tensor in state_dict.items())
     found = dict(_placed(ours, theirs, mapping or {}))
     found |= {name: name for name, layer in ours.items() if name not in found and theirs.get(name) == layer}
@@ -84,6 +89,11 @@ def match_layers(
     _check_counterparts(graph, left, right)
     found |= zip((layer.name for layer in left), (layer.name for layer in _reordered(left, right)), strict=True)
     return tuple((name, found[name]) for name in ours)
+
+
+def _is_listed(parameter: Parameter, state_dict: Mapping[str, Any]) -> bool:
+    """Whether the text says a weight's numbers, and the state dict nothing of it."""
+    return parameter.init.kind == "list" and parameter.value.name not in state_dict
 
 
 def _apart(name: str) -> str:

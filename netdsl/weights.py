@@ -103,6 +103,8 @@ def _initial(parameter: Parameter, seed: int) -> Array:
     name, shape = parameter.value.name, parameter.value.type.shape
     if parameter.init.kind == "constant":
         return np.full(shape, parameter.init.value, np.float32)
+    if parameter.init.kind == "list":
+        return np.array(parameter.init.numbers, np.float32).reshape(shape)
     result = np.empty(prod(shape), np.float32)
     stream = np.random.PCG64(int.from_bytes(sha256(f"{seed} {name}".encode()).digest(), "little"))
     for start in range(0, result.size, CHUNK):

@@ -190,15 +190,16 @@ class _Body:
 
     def _parameter(self, parameter: Parameter) -> str:
         path = self._path(parameter.value.name)
-        made = f"nn.Parameter({_initial(parameter.init, parameter.value.type.shape)})"
+        kept = "parameter" if parameter.trainable else "buffer"
+        made = f"nn.{kept.title()}({_initial(parameter.init, parameter.value.type.shape)})"
         if path not in self._declared:
             self._declared.add(path)
             self._contain(path[:-1])
             if _plain(path[-1]):
                 self.init.append(f"{_reached(path)} = {made}")
             else:
-                self.init.append(f"{_reached(path[:-1])}.register_parameter({literal(path[-1])}, {made})")
-        return _reached(path) if _plain(path[-1]) else f"{_reached(path[:-1])}._parameters[{literal(path[-1])}]"
+                self.init.append(f"{_reached(path[:-1])}.register_{kept}({literal(path[-1])}, {made})")
+        return _reached(path) if _plain(path[-1]) else f"{_reached(path[:-1])}._{kept}s[{literal(path[-1])}]"
 
     def _path(self, address: str) -> tuple[str, ...]:
         return tuple(_below(self.part.address, address).split("."))
@@ -239,6 +240,8 @@ def _reached(path: tuple[str, ...]) -> str:
 
 
 def _initial(init: Init, shape: tuple[int, ...]) -> str:
+    if init.kind == "list":
+        return f"torch.tensor([{', '.join(map(str, init.numbers))}]).reshape({shape})"
     if init.kind == "constant":
         filled = {0.0: f"torch.zeros({shape})", 1.0: f"torch.ones({shape})"}
         return filled.get(init.value, f"torch.full({shape}, {init.value})")

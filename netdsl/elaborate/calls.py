@@ -26,7 +26,7 @@ from netdsl.elaborate.values import (
 from netdsl.ir.graph import Value
 from netdsl.limits import Limits
 from netdsl.ops import BY_WORD
-from netdsl.ops.base import Init, Op
+from netdsl.ops.base import Op
 from netdsl.source import Source, Span
 from netdsl.suggest import nearest
 from netdsl.syntax import ast
@@ -132,27 +132,6 @@ def frame_text(definition: ast.Definition, call: Call) -> str:
         f"{name} = {text(value)}" for name, value, _ in call.named if not isinstance(value, Value | Family | list)
     ]
     return f"{definition.name.name}({', '.join(given)})" if given else definition.name.name
-
-
-def initial(expression: ast.Expr, evaluate: Callable[[ast.Expr], Datum]) -> Init:
-    """How a `param` starts: a number, `normal(deviation)` or `uniform(bound)`."""
-    if isinstance(expression, ast.Call) and expression.name in ("normal", "uniform"):
-        if len(expression.arguments) == 1 and expression.arguments[0].name is None:
-            return Init(expression.name, _real(evaluate(expression.arguments[0].value), expression.span))
-        raise Mistake(codes.BAD_ARGUMENT, f"`{expression.name}` takes one number", expression.span)
-    return Init("constant", _real(evaluate(expression), expression.span))
-
-
-def _real(value: Datum, span: Span) -> float:
-    if isinstance(value, Poison):
-        return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Mistake(
-            codes.BAD_VALUE,
-            f"a weight starts as a number, `normal(deviation)` or `uniform(bound)`, but this is {kind(value)}",
-            span,
-        )
-    return float(value)
 
 
 def fill(message: ast.String, evaluate: Callable[[ast.Expr], Datum], limits: Limits) -> str:

@@ -9,6 +9,7 @@ from netdsl.diagnostics import Frame, Label, Report
 from netdsl.elaborate import calls
 from netdsl.elaborate.caller import Namespaces
 from netdsl.elaborate.context import Context
+from netdsl.elaborate.initial import initial
 from netdsl.elaborate.links import Linker
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.values import POISON, Datum, Family, Poison, SharedLayer, WordRef, kind
@@ -257,7 +258,7 @@ class Expander(Linker):
         shape = tuple(extent for extent in extents if extent is not None)
         if len(shape) < len(extents):
             raise Mistake(codes.BAD_VALUE, "`?` stands only in shapes that are checked", param.shape.span)
-        init = calls.initial(param.init, lambda expression: self.evaluate(expression, context))
+        init = initial(param.init, shape, lambda expression: self.evaluate(expression, context))
         local = self.target_name(param.target, context)
         value = self.layers.parameter(local, shape, init, param.span, context)
         return self.bind(param.target, value, context, "param")

@@ -88,10 +88,10 @@ class Layers:
         return outputs
 
     def parameter(self, local: str, shape: tuple[int, ...], init: Init, span: Span, context: Context) -> Value:
-        """A weight of its own, declared by `param`."""
+        """A weight of its own, declared by `param`; one whose numbers the text lists is a buffer."""
         self.check_elements(shape, "a weight", span)
         name, weights_name = context.layer(local)
-        return self._weight(weights_name, shape, init, True, name, span, context).value
+        return self._weight(weights_name, shape, init, init.kind != "list", name, span, context).value
 
     def _weight(
         self, key: str, shape: tuple[int, ...], init: Init, trainable: bool, layer: str, span: Span, context: Context

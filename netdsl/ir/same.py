@@ -14,7 +14,8 @@ def correspondence(first: Graph, second: Graph) -> dict[Value, Value] | None:
 
     Inputs and results correspond in order. From the results the walk goes back, operand by operand, so that each step
     leaves one possibility; layers that no result depends on are matched by what they compute. Every value has one
-    partner: weights that are shared in one graph are shared in the other. How weights start is not compared.
+    partner: weights that are shared in one graph are shared in the other. How weights start is not compared, but the
+    numbers of those that a text lists are.
     """
     if len(first.inputs) != len(second.inputs) or len(first.results) != len(second.results):
         return None
@@ -36,6 +37,7 @@ def correspondence(first: Graph, second: Graph) -> dict[Value, Value] | None:
 class _Match:
     def __init__(self, first: Graph, second: Graph) -> None:
         self.first, self.second = _made(first), _made(second)
+        self.listed = _listed(first) | _listed(second)
         self.to_second: dict[Value, Value] = {}
         self.to_first: dict[Value, Value] = {}
 
@@ -48,7 +50,7 @@ class _Match:
                 if self.to_second.get(a) is not b:
                     return False
                 continue
-            if a.type != b.type:
+            if a.type != b.type or self.listed.get(a) != self.listed.get(b):
                 return False
             self.to_second[a], self.to_first[b] = b, a
             one, other = self.first.get(a), self.second.get(b)
@@ -68,16 +70,21 @@ def _made(graph: Graph) -> Made:
     return {value: (node, place) for node in graph.walk() for place, value in enumerate(node.outputs)}
 
 
+def _listed(graph: Graph) -> dict[Value, tuple[float, ...]]:
+    return {parameter.value: parameter.init.numbers for parameter in graph.parameters if parameter.init.numbers}
+
+
 def _unread(graph: Graph, known: dict[Value, Value], numbers: dict[object, int]) -> dict[int, list[Value]]:
     """First results of the layers that no result depends on and nothing reads, by what they compute."""
     inputs = {value: place for place, value in enumerate(graph.inputs)}
+    listed = _listed(graph)
     keys: dict[Value, int] = {}
 
     def number(key: object) -> int:
         return numbers.setdefault(key, len(numbers))
 
     for value in (*graph.inputs, *(parameter.value for parameter in graph.parameters)):
-        keys[value] = number((inputs.get(value), value.type))
+        keys[value] = number((inputs.get(value), value.type, listed.get(value)))
     read = {value for node in graph.walk() for value in node.inputs}
     found: dict[int, list[Value]] = {}
     for node in graph.walk():

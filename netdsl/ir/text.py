@@ -70,7 +70,7 @@ def _graph_lines(graph: Graph, places: bool) -> list[str]:
     lines = [head + (" params(" if graph.parameters else "")]
     for parameter in graph.parameters:
         buffer = "" if parameter.trainable else " buffer"
-        lines.append(f"  {parameter.value!r} = {parameter.init.kind} {parameter.init.value!r}{buffer}")
+        lines.append(f"  {parameter.value!r} = {_init(parameter.init)}{buffer}")
     if graph.parameters:
         lines.append(")")
     if graph.prelude:
@@ -83,6 +83,12 @@ def _graph_lines(graph: Graph, places: bool) -> list[str]:
         lines += _node_lines(node, places)
     results = ", ".join(f"{name}=%{value.name}" for name, value in graph.results)
     return [*lines, f"  return {results}".rstrip(), "}"]
+
+
+def _init(init: Init) -> str:
+    if init.kind == "list":
+        return f"list [{','.join(map(repr, init.numbers))}]"
+    return f"{init.kind} {init.value!r}"
 
 
 def _node_lines(node: Node, places: bool) -> list[str]:
@@ -211,8 +217,17 @@ class _Parser:
     def parameter(self, values: dict[str, Value]) -> Parameter:
         (value,) = self.definitions(values)
         self.expect("=")
-        init = Init(self.word("a kind of initialisation"), float(self.word("a number")))
-        return Parameter(value, init, trainable=not self.accept("buffer"))
+        return Parameter(value, self.init(), trainable=not self.accept("buffer"))
+
+    def init(self) -> Init:
+        if not self.accept("list"):
+            return Init(self.word("a kind of initialisation"), float(self.word("a number")))
+        try:
+            numbers = tuple(map(float, self.token.strip("[]").split(",")))
+        except ValueError as error:
+            raise self.fail("a list of numbers") from error
+        self.advance()
+        return Init("list", numbers=numbers)
 
     def node(self, values: dict[str, Value]) -> Node:
         outputs: dict[str, Value] = {}

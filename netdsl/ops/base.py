@@ -88,10 +88,14 @@ class ShapeError(Exception):
 
 
 class Init(NamedTuple):
-    """How a weight starts: `constant` (value), `normal` (standard deviation) or `uniform` (-value to value)."""
+    """How a weight starts: `constant` (value), `normal` (standard deviation), `uniform` (-value to value) or `list`.
+
+    `numbers` are the elements of a `list` in their order, the last axis running fastest.
+    """
 
     kind: str
-    value: float
+    value: float = 0.0
+    numbers: tuple[float, ...] = ()
 
 
 ZEROS = Init("constant", 0.0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 
+from netdsl.ir.graph import Parameter
 from netdsl.raising.alike import Alike
 from netdsl.raising.blocks import extract
 from netdsl.raising.prepare import Prepared
@@ -20,7 +22,7 @@ BLOCKS = 24
 
 def find_structure(prepared: Prepared, net: Net) -> list[Block]:
     """Roll and cut a net in place; its blocks, callees before callers."""
-    alike = Alike({value: parameter.init for value, parameter in prepared.parameters.items()})
+    alike = Alike({value: _start(parameter) for value, parameter in prepared.parameters.items()})
     kept = frozenset(net.results) - {IT}
     blocks: list[Block] = []
     known: dict[Block, Numbers] = {}
@@ -44,6 +46,11 @@ def find_structure(prepared: Prepared, net: Net) -> list[Block]:
         for body in (net.body, *(other.body for other in blocks)):
             _put_back(body, block)
     return _in_order(net.body, blocks)
+
+
+def _start(parameter: Parameter) -> Hashable:
+    """How a weight starts; numbers in a list are written as lists of lists, which the shape nests."""
+    return parameter.init, parameter.value.type.shape if parameter.init.numbers else None
 
 
 def _settle(blocks: list[Block], known: dict[Block, Numbers]) -> None:

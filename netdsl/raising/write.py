@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netdsl.ir.graph import Parameter
 from netdsl.ops.base import Attr, AttrKind
 from netdsl.ops.elementwise import Add
 from netdsl.raising.naming import Names, identifier, name_blocks
@@ -85,7 +86,7 @@ class _Writer:
                 lines.append(f"input {self.labels[label]}: {dtype}{shape_text(value.type.shape)}")
             else:
                 self.labels[label] = self.names.give(value.name.rpartition(".")[2], "weight")
-                init = _init(parameter.init.kind, parameter.init.value)
+                init = _init(parameter)
                 lines.append(f"param {self.labels[label]}: {shape_text(value.type.shape)} = {init}")
         for node in net.shared:
             self.shared.append(self.names.give(node.name.rpartition(".")[2], f"shared_{spelling(node).op.word}"))
@@ -231,7 +232,7 @@ class _Writer:
                 self.own_names[id(item), at] = name
                 extents = [self.numbers.texts[id(item), f"own{at}.{axis}"] for axis in range(value.type.rank)]
                 shape = "x".join(extents) if all(one.isdigit() for one in extents) else " x ".join(extents)
-                lines.append(f"param {name}: {shape} = {_init(parameter.init.kind, parameter.init.value)}")
+                lines.append(f"param {name}: {shape} = {_init(parameter)}")
         return lines
 
     # Links.
@@ -337,9 +338,21 @@ def _attribute(attr: Attr, said: str, bare: bool, value: Any) -> str:
     return f"{name}={said}" if not attr.positional else f"{attr.name}={said}"
 
 
-def _init(kind: str, value: float) -> str:
-    number = text(value)
-    return number if kind == "constant" else f"{kind}({number})"
+def _init(parameter: Parameter) -> str:
+    init = parameter.init
+    if init.kind == "list":
+        return _nested(init.numbers, parameter.value.type.shape)
+    number = text(init.value)
+    return number if init.kind == "constant" else f"{init.kind}({number})"
+
+
+def _nested(numbers: tuple[float, ...], shape: tuple[int, ...]) -> str:
+    """Lists of lists: `[[1, 2], [3, 4]]`."""
+    if not shape:
+        return text(numbers[0])
+    step = len(numbers) // shape[0]
+    rows = [_nested(numbers[start : start + step], shape[1:]) for start in range(0, len(numbers), step)]
+    return f"[{', '.join(rows)}]"
 
 
 def _block(head: str, lines: Lines) -> Lines:
