@@ -23,6 +23,8 @@ from typing import Any
 
 OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tma": "cp.async.bulk.tensor", "cp_async": "cp.async.c"}
+WAIT = "griddepcontrol.wait"
+"""What a kernel begins with that may be launched before the one ahead has finished."""
 BLOCKS = ("BB", "BH", "BW", "BM", "BN", "BK", "BLOCK")
 SHARED_LIMIT = {80: 166912, 86: 101376, 89: 101376, 90: 232448}
 """Bytes of shared memory that one block may have, by architecture (CUDA programming guide, table of features)."""
@@ -43,6 +45,7 @@ class Compiled:
     mma: int
     tma: int
     cp_async: int
+    waits: bool
     seconds: float
 
 
@@ -73,6 +76,7 @@ def launches(module: ModuleType, batch: int, arch: int = 80) -> tuple[Launched, 
     found: list[Launched] = []
 
     def write_down(layer: str, kernel: Any, programs: int, *arguments: Any, **given: Any) -> None:
+        given = {"PDL": arch >= 90, **given}
         names = [name for name in kernel.arg_names if name not in given]
         kinds = {name: _kind(value) for name, value in zip(names, arguments, strict=True)}
         options = {name: given[name] for name in OPTIONS if name in given}
@@ -128,6 +132,7 @@ def compile_launch(launched: Launched, arch: int, layers: Sequence[str] = ()) ->
         stack,
         result.metadata.shared,
         **counts,
+        waits=WAIT in result.asm["ptx"],
         seconds=round(time.perf_counter() - start, 2),
     )
 

@@ -192,8 +192,8 @@ def _helpers(text: str) -> set[str]:
 @cache
 def reserved_names() -> tuple[str, ...]:
     """Every identifier at the top of the module's own templates, and what they import."""
-    names = {*HELPERS}
-    for part in ("module", "products", "model", "script", *SHARED):
+    names: set[str] = set()
+    for part in ("module", "helpers", "products", "model", "script", *SHARED):
         loader = environment(PACKAGE).loader
         assert loader is not None
         text = loader.get_source(environment(PACKAGE), f"{part}.py.j2")[0]
