@@ -31,6 +31,16 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A value that is stored inside the buffer of another: elements `start` and on of each of its rows."""
+
+    name: str
+    type: TensorType
+    whole: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """A function of the generated module: a template of the backend, and the frozen dataclass that fills it."""
 
@@ -73,11 +83,13 @@ class Plan:
     kernels: tuple[Kernel, ...]
     prelude: tuple[Launch, ...]
     launches: tuple[Launch, ...]
+    parts: tuple[Part, ...] = ()
 
     def __str__(self) -> str:
         """The text form: one line for each buffer, kernel and launch."""
         lines = [f"plan {self.name}: {self.backend} {self.dtype.label}, arena of {self.arena} bytes per sample"]
         lines += [f"  buffer {b.name}: {b.type} at {b.offset}, {b.size} bytes" for b in self.buffers]
+        lines += [f"  part {p.name}: {p.type} in {p.whole} from {p.start}" for p in self.parts]
         lines += [f"  kernel {k.name} = {k.template}{_braced(k.spec)}" for k in self.kernels]
         lines += [f"  prelude {_launch(launch)}" for launch in self.prelude]
         lines += [f"  launch {_launch(launch)}" for launch in self.launches]

@@ -8,18 +8,20 @@ from dataclasses import fields, replace
 from itertools import takewhile
 from typing import Any
 
-from netdsl.analysis.liveness import activation_bytes, live_ranges
+from netdsl.analysis.joined import joined_results, joined_values, left_to_copy, storage_ranges
+from netdsl.analysis.liveness import activation_bytes
 from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
 from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, steps_of
+from netdsl.codegen.numpy.parts import can_be_part
 from netdsl.codegen.numpy.prelude import extents, short, together
 from netdsl.codegen.numpy.program import Layer, Program, Recipe
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
 from netdsl.codegen.numpy.tails import Link, Tail, statements, step_statement, tail, tail_reads
-from netdsl.codegen.plan import Buffer, Kernel, Launch, Plan
+from netdsl.codegen.plan import Buffer, Kernel, Launch, Part, Plan
 from netdsl.codegen.printing import Expression, copy, keywords, statement
 from netdsl.codegen.render import literal
 from netdsl.ir.fused import Fused
@@ -42,6 +44,8 @@ class Planner:
         self._dtype = dtype
         self._reserved = reserved
         self._scope = Scope(graph, reserved)
+        self._slices = joined_values(graph, can_be_part)
+        self._joined = joined_results(graph, self._slices)
         self._settings: dict[tuple[str, ...], str] = {}
         self._tails: dict[tuple[object, ...], Tail] = {}
         self._recipes: dict[tuple[str, ...], Recipe] = {}
@@ -60,13 +64,14 @@ class Planner:
         forward = self._forward()
         results = tuple(scope.text(aligned(value, value.type.rank, FIRST)) for value in graph.outputs)
         buffers, arena = self._place()
+        parts = tuple(Part(v.name, v.type, at.whole.name, at.start) for v, at in reversed(self._slices.items()))
         used = tuple(dict.fromkeys((*self._kernels, *scope.packs)))
         kernels = tuple(Kernel(name, f"{name}.py.j2") for name in used)
         return Program(
-            Plan(graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches)),
+            Plan(graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches), parts),
             tuple((name, value) for value, name in scope.inputs.items()),
             tuple((name, items) for items, name in self._settings.items()),
-            tuple(self._allocation(buffer) for buffer in buffers),
+            (*map(self._allocation, buffers), *map(self._share, parts)),
             self._scratch,
             used,
             tuple(self._recipes.values()),
@@ -168,7 +173,8 @@ class Planner:
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:
         """Buffers of all activations; inputs stay where the caller has them."""
-        ranges = [item for item in live_ranges(self._graph) if item.value not in self._scope.inputs]
+        stored = storage_ranges(self._graph, self._slices)
+        ranges = [item for item in stored if item.value not in self._scope.inputs]
         sizes = [activation_bytes(item.value.type, self._dtype) for item in ranges]
         wanted = [(r.value.name, size, r.first, r.last) for r, size in zip(ranges, sizes, strict=True)]
         plan = plan_memory(wanted, alignment=ALIGNMENT)
@@ -185,6 +191,11 @@ class Planner:
             arguments.append(f"dtype=np.{buffer.type.dtype.label}")
         return statement(f"self.{self._scope.buffer(buffer.name)}", "self._place", arguments, indent=8)
 
+    def _share(self, part: Part) -> str:
+        stop = part.start + stored_shape(part.type)[-1]
+        whole = f"self.{self._scope.buffer(part.whole)}[..., {part.start}:{stop}]"
+        return copy(f"self.{self._scope.buffer(part.name)}", whole, 8)
+
     # Layers.
 
     def _layer(self, node: Node) -> Layer:
@@ -195,6 +206,8 @@ class Planner:
         for value, weight in zip(anchor.weights, anchor.op.weights(_types(anchor)), strict=True):
             self._scope.called.setdefault(value, f"{node.name}.{weight.name}")
         result = anchor.outputs[0]
+        if result in self._joined:
+            return Layer(note, tuple(self._join(node)))
         stored = layout_of(result.type)
         operator = steps_of(anchor.op, anchor.inputs, result.type.rank, stored)
         if operator is not None:
@@ -209,6 +222,21 @@ class Planner:
         if not call.tailed:
             written += self._elementwise(node, links)
         return Layer(note, tuple(written))
+
+    def _join(self, node: Node) -> list[str]:
+        """A concat whose result holds its operands, or most of them: the others are copied."""
+        result = node.outputs[0]
+        target = self._scope.text(View(result))
+        copied = left_to_copy(node, self._slices)
+        self._launch(node, "copies" if copied else "in place", [View(value) for value in node.inputs], (View(result),))
+        if not copied:
+            return [f"# {target}: all its parts are where they belong."]
+        written = []
+        for value, start in copied:
+            part = View(result).then(f"[..., {start}:{start + stored_shape(value.type)[-1]}]")
+            source = aligned(value, value.type.rank, layout_of(result.type))
+            written.append(statement("", "np.copyto", [self._scope.text(part), self._scope.text(source)]))
+        return written
 
     def _elementwise(self, node: Node, links: Sequence[Link]) -> list[str]:
         """A chain that works on whole arrays, printed where it stands."""

@@ -133,6 +133,20 @@ def dense(b: Builder) -> Value:
 
 
 @small
+def grown(b: Builder) -> tuple[Value, ...]:
+    """Lists that grow, joined afresh each time; a value joined twice, in two lists, and as it came in."""
+    x = b.input(3, 6, 5)
+    values = [b(conv3(4), x), b(conv3(2), x)]
+    for width in (3, 2):
+        joined = b(sh.Concat(), *values)
+        values.append(b.chain(joined, conv3(width), act.Relu()))
+    twice = b(sh.Concat(), values[0], values[-1], values[0])
+    nested = b(sh.Concat(), x, b(sh.Concat(), *values), twice)
+    alone = b(Conv(6, (3,), padding=(1,), groups=6), b(sh.Concat(), values[0], values[1]))
+    return b(Conv(3, (1,)), nested), b(Pool("max", (2,)), twice), alone, values[-1]
+
+
+@small
 def squeeze(b: Builder) -> Value:
     x = b(conv3(6), b.input(3, 5, 6))
     gate = b.chain(x, Pool("avg", whole=True), Conv(2, (1,)), act.Relu(), Conv(6, (1,)), act.HardSigmoid())
