@@ -15,7 +15,7 @@ class Limits:
     used_files: int = 100
     layers: int = 100_000
     loop_iterations: int = 120_000
-    block_calls: int = 30_000
+    block_calls: int = 20_000
     statements: int = 300_000
     operands: int = 200_000
     list_length: int = 100_000

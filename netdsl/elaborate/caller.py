@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from netdsl import codes
 from netdsl.diagnostics import Code, Frame, Label, Report
-from netdsl.elaborate import calls
+from netdsl.elaborate import calls, spellings
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.evaluate import Evaluator
 from netdsl.elaborate.layers import Layers, Operand, count_tensors, operands_by_name, operands_of
@@ -145,6 +145,10 @@ class Caller(Evaluator):
         if any(item.kind == "net" and item.name.name == word for item in self._namespaces):
             message = f"`{word}` is a net, and only blocks can be steps"
             raise Mistake(codes.WRONG_PLACE, message, step.word_span, help="make its body a block that both use")
+        elsewhere = spellings.layer(step)
+        if elsewhere:
+            help = f"it is called `{elsewhere}` here"
+            raise Mistake(codes.UNKNOWN_WORD, f"unknown layer `{word}`", step.word_span, help=help)
         raise self.unknown_name(word, step.word_span, context, codes.UNKNOWN_WORD)
 
     def operator(

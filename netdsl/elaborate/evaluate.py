@@ -33,27 +33,6 @@ _BUDGETS: dict[str, tuple[Code, str]] = {
     "operands": (codes.TOO_MANY_LAYERS, "operands of layers"),
 }
 """What a whole program may do, by the limit that bounds it: it is counted over all loops and blocks."""
-_SYNONYMS = {
-    "avgpool": "pool avg",
-    "avgpool2d": "pool avg",
-    "batchnorm": "bn",
-    "batchnorm2d": "bn",
-    "cat": "concat",
-    "conv1d": "conv",
-    "conv2d": "conv",
-    "convtranspose2d": "upconv",
-    "deconv": "upconv",
-    "dense": "fc",
-    "fullyconnected": "fc",
-    "gap": "pool avg global",
-    "globalavgpool": "pool avg global",
-    "linear": "fc",
-    "maxpool": "pool max",
-    "maxpool2d": "pool max",
-    "swish": "silu",
-    "view": "reshape",
-}
-"""Layers by their names elsewhere, in lower case without underscores."""
 
 
 class Evaluator(ABC):
@@ -161,9 +140,6 @@ class Evaluator(ABC):
     def unknown_name(self, name: str, span: Span, context: Context, code: Code = codes.UNKNOWN_NAME) -> Mistake:
         """The mistake of a name that stands for nothing, with the nearest that does."""
         what = "layer" if code == codes.UNKNOWN_WORD else "name"
-        synonym = _SYNONYMS.get(name.lower().replace("_", "")) if code == codes.UNKNOWN_WORD else None
-        if synonym:
-            return Mistake(code, f"unknown {what} `{name}`", span, help=f"it is called `{synonym}` here")
         known = [*context.scope.names(), *context.blocks, *self._written_words()]
         if code == codes.UNKNOWN_NAME:
             known += [*BARE_SHAPES, *FUNCTIONS, "training", "it"]

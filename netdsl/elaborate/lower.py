@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netdsl import codes
+from netdsl.elaborate import spellings
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.values import BlockRef, Datum, Poison, WordRef, kind, text
 from netdsl.ir.graph import Value
@@ -65,7 +66,7 @@ def assign(op: type[Op], values: Iterable[ast.Expr], settings: Iterable[ast.Sett
         else:
             attr = next(positional, None)
             if attr is None:
-                raise _unexpected(op, item, bare, [*by_name, *flags])
+                raise _unexpected(op, item, bare, [*by_name, *flags], values if "kernel" not in given else ())
             take(attr, ast.Name(bare, item.span) if bare is not None else _expression(item), item.span)
     for attr in schema:
         if attr.required and attr.name not in given:
@@ -107,12 +108,11 @@ def _unknown_setting(op: type[Op], name: str, span: Span, known: list[str]) -> M
             codes.UNKNOWN_ATTRIBUTE, f"`{op.word}` has no attribute `{name}`", span, help=f"write `{name.lower()}`"
         )
     near = nearest(name, known)
-    return Mistake(
-        codes.UNKNOWN_ATTRIBUTE,
-        f"`{op.word}` has no attribute `{name}`",
-        span,
-        help=f"did you mean `{near}`?" if near else _attributes_line(op),
-    )
+    help = f"did you mean `{near}`?" if near else _attributes_line(op)
+    layer = spellings.as_layer(name)
+    if not near and layer:
+        help = f"a layer is a step of its own: `-> {layer}`"
+    return Mistake(codes.UNKNOWN_ATTRIBUTE, f"`{op.word}` has no attribute `{name}`", span, help=help)
 
 
 def _attributes_line(op: type[Op]) -> str:
@@ -120,16 +120,19 @@ def _attributes_line(op: type[Op]) -> str:
     return f"`{op.word}` takes {', '.join(names)}" if names else f"`{op.word}` takes no attributes"
 
 
-def _unexpected(op: type[Op], item: ast.Expr | ast.Setting, bare: str | None, known: list[str]) -> Mistake:
+def _unexpected(
+    op: type[Op], item: ast.Expr | ast.Setting, bare: str | None, known: list[str], values: Iterable[ast.Expr]
+) -> Mistake:
     if bare is not None:
         return _unknown_setting(op, bare, item.span, known)
     count = sum(attr.positional for attr in op.schema())
     takes = "no values" if count == 0 else "one value" if count == 1 else f"{count} values"
+    kernel = spellings.kernel(op, values)
     return Mistake(
         codes.BAD_ARGUMENT,
         f"`{op.word}` takes {takes} without a name; {item.span.text} is one more",
         item.span,
-        help=_attributes_line(op),
+        help=f"the kernel is written `{kernel}`" if kernel else _attributes_line(op),
     )
 
 

@@ -309,7 +309,8 @@ def _steps(place: _Place) -> Diagnostic | None:
         message = f"`{place.text}` is no step of a chain"
         return place.say(codes.NO_STEP, message, help="put it on a line of its own")
     if place.kind in _VALUES | _OPERATORS | {"LPAR", "LSQB", "NOT", "QMARK", "DOT", "IN"}:
-        return place.say(codes.NO_STEP, f"a step begins with a word, {place.shown} is none")
+        help = "sizes come after the layer's word: `conv 64 k3`" if place.kind in ("NUMBER", "EXTENTS") else None
+        return place.say(codes.NO_STEP, f"a step begins with a word, {place.shown} is none", help=help)
     return None
 
 
