@@ -128,11 +128,17 @@ def _unexpected(
     count = sum(attr.positional for attr in op.schema())
     takes = "no values" if count == 0 else "one value" if count == 1 else f"{count} values"
     kernel = spellings.kernel(op, values)
+    named = [attr.spelling for attr in op.schema() if not attr.implied and not attr.positional and not attr.flag]
+    only = f"{named[0]}={item.span.text}" if len(named) == 1 else None
     return Mistake(
         codes.BAD_ARGUMENT,
         f"`{op.word}` takes {takes} without a name; {item.span.text} is one more",
         item.span,
-        help=f"the kernel is written `{kernel}`" if kernel else _attributes_line(op),
+        help=f"the kernel is written `{kernel}`"
+        if kernel
+        else f"it has a name: `{only}`"
+        if only
+        else _attributes_line(op),
     )
 
 

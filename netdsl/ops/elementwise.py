@@ -49,6 +49,10 @@ def joined_shape(inputs: Types) -> tuple[int, ...]:
 
 
 def _mend(first: tuple[int, ...], second: tuple[int, ...]) -> str | None:
+    short, features = sorted((first, second), key=len)
+    if len(short) == 1 < len(features) and short[0] == features[0]:
+        column = shape_text(short + (1,) * (len(features) - 1))
+        return f"`reshape to={column}` makes the vector one number a channel"
     if len(first) != len(second) or len(first) < 2:
         return None
     if first[1:] == second[1:]:
