@@ -196,7 +196,7 @@ class _Body:
             self._declared.add(path)
             self._contain(path[:-1])
             if _plain(path[-1]):
-                self.init.append(f"{_reached(path)} = {made}")
+                self.init.append(_wrapped(f"{_reached(path)} = {made}"))
             else:
                 self.init.append(f"{_reached(path[:-1])}.register_{kept}({literal(path[-1])}, {made})")
         return _reached(path) if _plain(path[-1]) else f"{_reached(path[:-1])}._{kept}s[{literal(path[-1])}]"

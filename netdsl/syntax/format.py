@@ -107,6 +107,8 @@ class _Formatter:
                 return self._chain(links, f"let {flat.target(let.target)} = ", width, arrows=True)
             case ast.Let(value=value) as let:
                 return self._expression(f"let {flat.target(let.target)} = ", value, width)  # type: ignore[arg-type]
+            case ast.Param(init=init) as param:
+                return self._expression(f"param {flat.target(param.target)}: {flat.shape(param.shape)} = ", init, width)
             case ast.Share(step=step) as share:
                 return self._step(step, f"share {share.name.name} = ", width)
             case ast.Output(values=values):
@@ -299,7 +301,11 @@ class _Formatter:
         done = node.span.start + 1
         for item, text in zip(node.items, texts, strict=True):
             lines += [INDENT + _line(comment) for comment in self._take(done, item.span.start)]
-            lines.append(f"{INDENT}[{text}],")
+            if len(text) + len(INDENT) + len("[],") <= width:
+                lines.append(f"{INDENT}[{text}],")
+            else:
+                lines += _filled(f"{INDENT}[", text.split(", "), width - len("],"), 2 * INDENT)
+                lines[-1] += "],"
             done = self._trailing(lines, item.span.end)
         lines += [INDENT + _line(comment) for comment in self._take(done, node.span.end)]
         return [*lines, "]"]

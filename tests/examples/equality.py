@@ -132,13 +132,12 @@ def disagreement(found: Array, wanted: Array) -> float:
 def constant_branches(net: netdsl.Network, inputs: list[Array], weights: Mapping[str, Array]) -> list[str]:
     """What layers of several operands read, and the outputs, as far as it is one number all over a sample.
 
-    A branch that says nothing could be wrong unseen. Weights and what `scale 0.0` makes may be constant.
+    A branch that says nothing could be wrong unseen. What is made of weights alone or by `scale 0.0` may be constant.
     """
     graph = net.graph
-    apart = {parameter.value for parameter in graph.parameters}
-    apart |= {node.outputs[0] for node in graph.nodes if isinstance(node.op, Scale) and node.op.factor == 0}
+    apart = {node.outputs[0] for node in graph.nodes if isinstance(node.op, Scale) and node.op.factor == 0}
     joined = [value for node in graph.nodes if len(node.operands) > 1 for value in node.operands]
-    values = [value for value in dict.fromkeys((*joined, *graph.outputs)) if value not in apart]
+    values = [value for value in dict.fromkeys((*joined, *graph.outputs)) if value.type.batch and value not in apart]
     watched = replace(graph, results=tuple((f"v{number}", value) for number, value in enumerate(values)))
     arrays = dict(zip((value.name for value in graph.inputs), inputs, strict=True))
     found = interpret(watched, arrays, weights, np.float32)
@@ -172,6 +171,7 @@ def counted(build: Callable[[], Any], types: list[TensorType]) -> dict[str, int]
         inputs = [torch.zeros(1, *type.shape, dtype=getattr(torch, type.dtype.label)) for type in types]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*inputs)
-    buffers = sum(tensor.numel() for name, tensor in model.named_buffers() if not name.endswith("tracked"))
+    kept = model.state_dict()
+    buffers = sum(t.numel() for name, t in model.named_buffers() if name in kept and not name.endswith("tracked"))
     parameters = sum(tensor.numel() for tensor in model.parameters())
     return {"params": parameters, "buffers": buffers, "macs": counter.get_total_flops() // 2}

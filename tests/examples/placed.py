@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -12,8 +13,12 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "DeepLabV3": (3, 49, 57),
     "FCNResNet50": (3, 49, 57),
     "HRNetW18": (3, 64, 96),
+    "SwinT": (3, 16, 32),
 }
-"""HRNet's resolutions meet again only where 32 divides the input."""
+"""HRNet's resolutions meet again only where 32 divides the input; Swin's windows fill its maps."""
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {"SwinT": {"depths": [2, 2], "width": 64, "window": 2}}
+"""What makes a net small beside the extents of its input."""
 
 REGNET = {
     f"regnet.unit.{stage}.cb2.{ours}": f"trunk_output.block{stage + 1}.block{stage + 1}-0.proj.{theirs}"
@@ -32,15 +37,35 @@ def repvgg(*depths: int) -> dict[str, str]:
     }
 
 
+def swin_merges(count: int) -> dict[str, str]:
+    """Swin's matrices between stages are registered before their norms."""
+    return {
+        f"merge.{stage}.{ours}": f"features.{2 * stage}.{theirs}"
+        for stage in range(1, count + 1)
+        for ours, theirs in (("layernorm", "norm"), ("conv", "reduction"))
+    }
+
+
 MAPPINGS: Mapping[str, Mapping[str, str]] = {
     "RegNetY400MF": REGNET,
     "RepVGGA0": repvgg(2, 4, 14, 1),
     "RepVGGB0": repvgg(4, 6, 16, 1),
+    "SwinT": swin_merges(3),
 }
 
 
+def swin(models: ModuleType) -> Callable[[], Any]:
+    """Swin-T of two stages with windows of 2x2: a map of several, and one that is as high as a window."""
+
+    def build() -> Any:
+        transformer = models.swin_transformer.SwinTransformer
+        return transformer([4, 4], 64, [2, 2], [2, 4], [2, 2])
+
+    return wrapped("torchvision:swin_t", build)
+
+
 def matrices_as_convolutions(build: Callable[[], Any]) -> Callable[[], Any]:
-    """ConvNeXt's matrices across channels, in its state dict as the 1x1 convolutions that they are; gammas of 1."""
+    """Matrices across channels, in the state dict as the 1x1 convolutions that they are; ConvNeXt's gammas around 1."""
 
     def built() -> Any:
         model = build()
@@ -57,8 +82,21 @@ def _four_axes(model: Any, tensors: dict[str, Any], prefix: str, metadata: objec
     if prefix:
         return
     for name, tensor in tensors.items():
-        if ".block." in name and tensor.ndim == 2:
+        if name.startswith("features.") and name.endswith(".weight") and tensor.ndim == 2:
             tensors[name] = tensor[:, :, None, None]
+
+
+def without_indices(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Swin's tables of which places are how far apart are not kept: they follow from the windows' extents."""
+
+    def built() -> Any:
+        model = build()
+        for name, index in list(model.named_buffers()):
+            owner = model.get_submodule(name.rpartition(".")[0])
+            owner.register_buffer("relative_position_index", index, persistent=False)
+        return model
+
+    return built
 
 
 def widths_on_the_cpu(build: Callable[[], Any]) -> Callable[[], Any]:
@@ -79,6 +117,7 @@ def wrapped(equals: str, build: Callable[[], Any]) -> Callable[[], Any]:
     """The function, with what this model needs around it."""
     around = {
         "torchvision:convnext_tiny": matrices_as_convolutions,
+        "torchvision:swin_t": lambda build: matrices_as_convolutions(without_indices(build)),
         "torchvision:regnet_y_400mf": widths_on_the_cpu,
     }
     return around[equals](build) if equals in around else build

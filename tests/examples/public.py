@@ -66,6 +66,8 @@ def filled(build: Callable[[], Any]) -> Callable[[], Any]:
 def case(models: ModuleType, entry: Mapping[str, Any]) -> Case:
     """How to compare this net: at an odd size, with the layers placed that the order of registration does not."""
     net, equals = entry["net"], entry["equals"]
+    if net == "SwinT":
+        return Case(filled(placed.swin(models)), placed.SHAPES[net], placed.swin_merges(1), placed.SETTINGS[net])
     if net in PATCHES:
         return Case(filled(build(models, equals, **{PATCHES[net]: 48})), (3, 48, 48))
     if net.startswith("VGG"):

@@ -29,7 +29,9 @@ def reduced(entry: dict[str, str]) -> netdsl.Network:
         if case:
             return netdsl.load(EXAMPLES / file, net=name, shape=dict(case.shapes), **case.settings)
     usual = {} if "/" in file else {"image": placed.SHAPES.get(name, (3, 75, 91))}
-    return netdsl.load(EXAMPLES / file, net=name, shape={"image": (3, 47, 61)} if name.startswith("VGG") else usual)
+    if name.startswith("VGG"):
+        usual = {"image": (3, 47, 61)}
+    return netdsl.load(EXAMPLES / file, net=name, shape=usual, **placed.SETTINGS.get(name, {}))
 
 
 def weights_of(net: netdsl.Network) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_interpreted_modules_agree_with_the_reference(
 
     name = FIRST[file]["net"]
     default = (3, 47, 61) if name.startswith("VGG") else placed.SHAPES.get(name, (3, 75, 91))
-    settings, shapes = small.get(name, ({}, {"image": default}))
+    settings, shapes = small.get(name, (placed.SETTINGS.get(name, {}), {"image": default}))
     net = netdsl.load(EXAMPLES / file, net=name, shape=shapes, **settings)
     weights = random_weights(net.graph, DType.FLOAT32)
     inputs = random_inputs(net.graph, DType.FLOAT32, 1)
