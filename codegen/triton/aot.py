@@ -25,7 +25,7 @@ OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tma": "cp.async.bulk.tensor", "cp_async": "cp.async.c"}
 WAIT = "griddepcontrol.wait"
 """What a kernel begins with that may be launched before the one ahead has finished."""
-BLOCKS = ("BB", "BH", "BW", "BM", "BN", "BK", "BLOCK")
+BLOCKS = ("BB", "BH", "BW", "BM", "BC", "BN", "BK", "BLOCK")
 SHARED_LIMIT = {80: 166912, 86: 101376, 89: 101376, 90: 232448}
 """Bytes of shared memory that one block may have, by architecture (CUDA programming guide, table of features)."""
 

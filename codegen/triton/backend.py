@@ -12,15 +12,16 @@ from netdsl.codegen.artifact import Artifact, header, init_text, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
-from netdsl.codegen.triton.cost import floor, predict
+from netdsl.codegen.triton.cost import Estimate, floor, predict
 from netdsl.codegen.triton.devices import H200
 from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
+from netdsl.codegen.triton.lowerings.chain import chain
 from netdsl.codegen.triton.lowerings.pointwise import copy
 from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.program import Printer, Program, Result, constants, wrapped
-from netdsl.codegen.triton.site import site
+from netdsl.codegen.triton.site import Site, site
 from netdsl.codegen.triton.tiling import MOST_PROGRAMS, DefaultTiling, Tiling
 from netdsl.codegen.triton.work import Tile
 from netdsl.diagnostics import Diagnostic, Label, NetError
@@ -36,7 +37,7 @@ PACKAGE = "netdsl.codegen.triton"
 KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
 """Operators that it computes: in kernels, by others, or when weights are loaded."""
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
-TMA = ("conv_tma", "gemm_tma")
+TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma")
 SHOWN = (1, 32)
 """Samples for which the table at the top of a module shows tiles and predictions."""
 PREDICTED = (
@@ -80,8 +81,7 @@ def forecast(graph: Graph, dtype: DType, batch: int) -> tuple[float, float]:
         call = launch.spec
         assert isinstance(call, Call)
         assert call.work
-        tile = call.shape.tile(H200.target, batch) if call.shape else None
-        predicted += predict(call.work, tile, H200, batch).time
+        predicted += _predict(call, batch)[1].time
         limit += floor(call.work, H200, batch)
     return predicted, limit
 
@@ -110,9 +110,13 @@ def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
     known = {parameter.value for parameter in graph.parameters}
     known.update(value for node in at_load for value in node.outputs)
     planner = Planner(graph, dtype, tiling, frozenset(known), reserved_names())
+    makers: dict[Value, Site] = {}
     for node in (*at_run, *graph.nodes):
         whole = site(node)
         LOWERINGS[type(whole.op)](planner, whole)
+        if whole.operands and whole.operands[0] in makers:
+            chain(planner, makers[whole.operands[0]], whole)
+        makers[whole.results[0]] = whole
     made = {value for step in planner.steps for value in step.writes}
     results: dict[Value, Result] = {}
     for name, value in graph.results:
@@ -214,10 +218,9 @@ def _table(program: Program) -> list[str]:
         assert call.work
         row = [comment(launch.layer), call.twin or launch.kernel, shape_text(launch.type.shape)]
         for place, batch in enumerate(SHOWN):
-            tile = call.shape.tile(H200.target, batch) if call.shape else None
-            found = predict(call.work, tile, H200, batch)
+            text, found = _predict(call, batch)
             totals[place] += found.time
-            row += [_tile_text(tile) if tile else "", f"{found.time:.1f}", found.limit]
+            row += [text, f"{found.time:.1f}", found.limit]
         rows.append(tuple(row))
     if program.plan.launches:
         rows.append(("total", "", "", *(text for total in totals for text in ("", f"{total:.0f}", ""))))
@@ -230,6 +233,16 @@ def _table(program: Program) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def _predict(call: Call, batch: int) -> tuple[str, Estimate]:
+    """The tile of a launch on an H200, and its time; of a chain without one, the time of its parts."""
+    assert call.work
+    tile = call.shape.tile(H200.target, batch) if call.shape else None
+    if call.apart and not tile:
+        parts = [_predict(part, batch)[1] for part in call.apart]
+        return "apart", Estimate(sum(part.time for part in parts), max(parts, key=lambda part: part.time).limit)
+    return _tile_text(tile) if tile else "", predict(call.work, tile, H200, batch)
 
 
 def _tile_text(tile: Tile) -> str:

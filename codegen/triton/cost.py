@@ -10,19 +10,20 @@ A launch costs its device's launch time, and then what its slowest resource take
     L2        (P * steps * (m + n) k + each tensor written or read in the tail + sums of splits, twice) / L2 bandwidth
     latency   rounds * (fill + steps * wait + drain),  rounds = ceil(Q / programs that an SM holds at once)
 
+A chain of two products reads and writes nothing in between; its second one has a step for each `n` of its columns.
 `wait` is what a step of one program takes at least, `latency / (stages - 1)` or its arithmetic. Everything else is
 limited by memory, by ordinary arithmetic, or by latency.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product as combinations
 from math import ceil
 
 from netdsl.codegen.triton.devices import Device
-from netdsl.codegen.triton.work import Product, Tile, Traffic, Work
+from netdsl.codegen.triton.work import Chain, Product, Tile, Traffic, Work
 from netdsl.tensor import DType
 
 SHARED_RATE = 128
@@ -48,11 +49,15 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     if isinstance(work, Traffic):
         return _traffic(work, device, batch)
     assert tile
+    if isinstance(work, Chain):
+        return _chain(work, tile, device, batch)
     return _product(work, tile, device, batch)
 
 
 def floor(work: Work, device: Device, batch: int) -> float:
-    """Microseconds that no kernel can undercut: all arithmetic at the full rate, or each tensor moved once."""
+    """Microseconds that no kernel of a layer can undercut: all arithmetic at the full rate, or each tensor moved."""
+    if isinstance(work, Chain):
+        return floor(work.first, device, batch) + floor(work.second, device, batch)
     samples = max(work.samples, 1) * (batch if work.samples else 1)
     size = work.dtype.size
     if isinstance(work, Traffic):
@@ -81,12 +86,7 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
     size = work.dtype.size
     height, width = work.out
     rows = samples * height * width
-    if len(tile.box) == 3:
-        b, h, w = tile.box
-        row_tiles = ceil(samples / b) * ceil(height / h) * ceil(width / w)
-    else:
-        row_tiles = ceil(rows / tile.m)
-    programs = row_tiles * ceil(work.columns / tile.n) * work.groups * tile.split
+    programs = row_tiles(work, tile, samples) * ceil(work.columns / tile.n) * work.groups * tile.split
     steps = ceil(work.taps * ceil(work.depth / tile.k) / tile.split)
     busiest = ceil(programs / device.processors)
     tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
@@ -107,6 +107,62 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
     }
     limit = max(times, key=lambda name: times[name])
     return Estimate(device.launch + times[limit], limit)
+
+
+def row_tiles(work: Product, tile: Tile, samples: int) -> int:
+    """Tiles that cover the rows of so many samples."""
+    height, width = work.out
+    if len(tile.box) == 3:
+        b, h, w = tile.box
+        return ceil(samples / b) * ceil(height / h) * ceil(width / w)
+    return ceil(samples * height * width / tile.m)
+
+
+def _chain(work: Chain, tile: Tile, device: Device, batch: int) -> Estimate:
+    """Both products of a tile, one after the other; weights of the second and what its tail reads come a step ahead."""
+    first, second = work.first, work.second
+    size = first.dtype.size
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    programs = row_tiles(first, tile, samples)
+    busiest = ceil(programs / device.processors)
+    parts = (
+        (first.taps * ceil(first.depth / tile.k), work.hidden, tile.k),
+        (ceil(second.columns / tile.n), tile.n, work.hidden),
+    )
+    tensor = [tile.m * n * k / device.macs[first.dtype] / device.clock for _, n, k in parts]
+    shared = [k * size * _shared_reads(replace(tile, n=n)) / SHARED_RATE / device.clock for _, n, k in parts]
+    steps = [count for count, _, _ in parts]
+    ahead = (tile.stages - 1, 1)
+    waits = [max(tensor[i], shared[i], device.latency / ahead[i]) for i in (0, 1)]
+    result = samples * second.out[0] * second.out[1] * second.columns * size
+    fetched = size * (steps[0] * (tile.m + work.hidden) * tile.k + second.columns * work.hidden)
+    moved = (1 + second.reads) * result
+    drain = DRAIN + (1 + second.reads) * tile.m * second.columns * size / (64 * device.clock)
+    rounds = ceil(busiest / chain_resident(work, tile, device))
+    weights = first.weights + second.weights
+    times = {
+        "tensor": busiest * (steps[0] * tensor[0] + steps[1] * tensor[1]),
+        "shared": busiest * (steps[0] * shared[0] + steps[1] * shared[1]),
+        "memory": ((samples * first.source + weights) * size + moved) / device.memory,
+        "L2": (programs * fetched + moved) / device.l2,
+        "latency": rounds * (2 * device.latency + steps[0] * waits[0] + steps[1] * waits[1] + drain),
+    }
+    limit = max(times, key=lambda name: times[name])
+    return Estimate(device.launch + times[limit], limit)
+
+
+def chain_bytes(work: Chain, tile: Tile) -> int:
+    """Shared memory of a chain: stages of the first product; or what is between, and two steps of the second."""
+    size = work.first.dtype.size
+    staged = tile.stages * (tile.m + work.hidden) * tile.k
+    second = tile.m * work.hidden + 2 * tile.n * work.hidden + (1 + work.second.reads) * tile.m * tile.n
+    return max(staged, second) * size
+
+
+def chain_resident(work: Chain, tile: Tile, device: Device) -> int:
+    """Programs of a chain that an SM holds at once, as `resident`."""
+    registers = tile.m * max(tile.n, work.hidden) + 32 * tile.warps * 48
+    return max(min(device.shared // (chain_bytes(work, tile) + 1024), REGISTERS // registers), 1)
 
 
 def _shared_reads(tile: Tile) -> float:

@@ -69,6 +69,17 @@ class TmaKernel:
 
 
 @dataclass(frozen=True)
+class ChainKernel:
+    """`conv_gemm_tma.py.j2`. `first` is the tail of the convolution, `body` that of the product on its tile."""
+
+    first_bias: bool
+    bias: bool
+    located: bool
+    first: BodyText
+    body: BodyText
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -205,8 +216,8 @@ class Shape:
     constants: tuple[tuple[str, int], ...]
     tables: Tables
 
-    def tile(self, target: int, samples: int) -> Tile:
-        """The tile for so many samples."""
+    def tile(self, target: int, samples: int) -> Tile | None:
+        """The tile for so many samples; None where the parts of a chain are faster apart."""
         return [tile for least, tile in dict(self.tables)[target] if samples >= least][-1]
 
 
@@ -218,12 +229,13 @@ class Call:
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
-    form       the function of the module that makes the launch: `run`, or `convolve` or `multiply`.
+    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply` or `chain`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.
     widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
     steps      how often it is launched, where that is more than once: the kernel takes `step`, and FIRST as a constant.
+    apart      of a chain: the calls that take its place where it has no tile.
     """
 
     programs: str
@@ -236,3 +248,4 @@ class Call:
     maps: int = 0
     widest: int = 0
     steps: int = 0
+    apart: tuple[Call, ...] = ()

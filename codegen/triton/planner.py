@@ -13,7 +13,7 @@ from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.place import Body, Place
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.tiling import Tiling
-from netdsl.codegen.triton.work import Product, Traffic
+from netdsl.codegen.triton.work import Chain, Product, Traffic
 from netdsl.ir.graph import Graph, Value, users
 from netdsl.tensor import DType
 
@@ -34,11 +34,15 @@ Argument = Value | Packed
 
 @dataclass(frozen=True)
 class Step:
-    """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes."""
+    """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes.
+
+    `apart` are the launches of a chain's parts, for GPUs and batches where it has no tile.
+    """
 
     launch: Launch
     reads: tuple[Argument, ...]
     writes: tuple[Value, ...]
+    apart: tuple[Step, ...] = ()
 
 
 @dataclass
@@ -105,16 +109,17 @@ class Planner:
             self.kernels[key] = Kernel(name, template, spec)
         return self.kernels[key].name
 
-    def shape(self, name: str, constants: dict[str, int], product: Product) -> Shape:
+    def shape(self, name: str, constants: dict[str, int], work: Product | Chain) -> Shape:
         """The shape with these constants and tiles; its name gets a number where another has it."""
-        key = (tuple(constants.items()), product)
+        key = (tuple(constants.items()), work)
         if key not in self.shapes:
             count, unique = 1, name
             while unique in self._shape_names:
                 count += 1
                 unique = f"{name} #{count}"
             self._shape_names.add(unique)
-            self.shapes[key] = Shape(unique, tuple(constants.items()), self.tiling.matrix(product))
+            tables = self.tiling.chain(work) if isinstance(work, Chain) else self.tiling.matrix(work)
+            self.shapes[key] = Shape(unique, tuple(constants.items()), tables)
         return self.shapes[key]
 
     def launch(

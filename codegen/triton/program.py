@@ -15,7 +15,7 @@ from netdsl.codegen.render import literal
 from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
-from netdsl.codegen.triton.planner import Packed, Planner
+from netdsl.codegen.triton.planner import Packed, Planner, Step
 from netdsl.codegen.triton.work import Product, Tile
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.tensor import TensorType, shape_text
@@ -119,19 +119,25 @@ class Printer:
         macs: list[tuple[str, int]] = []
         forms: set[str] = set()
         keys: set[str] = set()
-        for step in self.planner.steps:
-            call = step.launch.spec
-            assert isinstance(call, Call)
-            key = _unique(step.launch.layer, keys)
-            forms.add(call.form)
-            if isinstance(call.work, Product):
-                macs.append((key, call.work.macs * max(call.work.samples, 1)))
-            if not call.widest:
-                most = max(most, _rows(call.count))
-            lines = self._statement(step.launch, key, call, step.reads, step.writes)
-            steps.append(Statement(_note(step.launch), lines))
+        for whole in self.planner.steps:
+            parts = []
+            for step in whole.apart or (whole,):
+                call = step.launch.spec
+                assert isinstance(call, Call)
+                key = _unique(step.launch.layer, keys)
+                forms.add(call.form)
+                if isinstance(call.work, Product):
+                    macs.append((key, call.work.macs * max(call.work.samples, 1)))
+                if not call.widest:
+                    most = max(most, _rows(call.count))
+                parts.append(self._statement(step.launch, key, call, step.reads, step.writes))
+            lines = tuple(line for part in parts for line in part)
+            if whole.apart:
+                forms.add("chain")
+                lines = self._chain(whole, key, lines)
+            steps.append(Statement(_note(whole.launch), lines))
         shapes = tuple(self.planner.shapes.values())
-        tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table]
+        tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table if tile]
         types = [*(value.type for value in self.graph.inputs), *(result.type for _, result in self.results)]
         prepare = self._prepare()
         text = "\n".join(prepare)
@@ -177,8 +183,8 @@ class Printer:
         """First and last step of everything that needs a place in the arena."""
         ranges: dict[Value, tuple[int, int]] = {}
         for number, step in enumerate(self.planner.steps):
-            for value in (*step.writes, *(read for read in step.reads if isinstance(read, Value))):
-                if value not in self._texts:
+            for value in (item for part in (step, *step.apart) for item in (*part.writes, *part.reads)):
+                if isinstance(value, Value) and value not in self._texts:
                     first, _ = ranges.get(value, (number, number))
                     ranges[value] = (first, number)
         return ranges
@@ -233,6 +239,25 @@ class Printer:
         arguments += [call.count] * (call.form == "multiply")
         arguments += [x, w, _group(vectors), _group(maps), *results, "a"]
         return (f"{call.form}(", *(f"    {line}" for line in wrapped(arguments)), ")")
+
+    def _chain(self, step: Step, key: str, apart: Sequence[str]) -> tuple[str, ...]:
+        """One launch where the tables have a tile for it, else those of its parts."""
+        call = step.launch.spec
+        assert isinstance(call, Call)
+        assert call.shape
+        x, w, v, *others = map(self._argument, step.reads)
+        vectors, maps = others[: len(others) - call.maps], others[len(others) - call.maps :]
+        shape = literal(call.shape.name)
+        arguments = ["run", "tiles", literal(key), step.launch.kernel, shape, _samples(call), x, w, v]
+        arguments += [_group(vectors), _group(maps), *(self._texts[value] for value in step.writes)]
+        return (
+            f"if tile(tiles, {shape}, {_samples(call)}):",
+            "    chain(",
+            *(f"        {line}" for line in wrapped(arguments)),
+            "    )",
+            "else:",
+            *(f"    {line}" for line in apart),
+        )
 
     def _argument(self, read: object) -> str:
         if isinstance(read, Value):
@@ -303,8 +328,10 @@ def _tile_lines(shape: Shape, target: int) -> list[str]:
     )
 
 
-def _numbers(tile: Tile) -> tuple[object, ...]:
+def _numbers(tile: Tile | None) -> tuple[object, ...] | None:
     """What the module's `tile` takes apart: boxes have one number more, and those of maps three numbers of rows."""
+    if tile is None:
+        return None
     rows = tile.box if len(tile.box) == 3 else tile.m
     return (rows, tile.n, tile.k, tile.warps, tile.stages, *([tile.split] if tile.box else []))
 

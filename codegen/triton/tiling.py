@@ -7,14 +7,14 @@ tile. Everything else in the backend takes what it is given here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 from typing import Protocol
 
-from netdsl.codegen.triton.cost import best_box, predict, stage_bytes
+from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
-from netdsl.codegen.triton.work import Product, Tables, Tile, Tiles
+from netdsl.codegen.triton.work import Chain, Product, Tables, Tile, Tiles
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
@@ -28,6 +28,9 @@ class Tiling(Protocol):
 
     def matrix(self, product: Product) -> Tables:
         """Tiles of a product."""
+
+    def chain(self, chain: Chain) -> Tables:
+        """Tiles of a chain of two products, where one kernel for both pays."""
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """Rows and columns of a block of a pooling or depthwise kernel."""
@@ -54,6 +57,10 @@ class DefaultTiling:
     def matrix(self, product: Product) -> Tables:
         """See `Tiling`."""
         return tables(product)
+
+    def chain(self, chain: Chain) -> Tables:
+        """See `Tiling`."""
+        return chain_tables(chain)
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """See `Tiling`."""
@@ -85,6 +92,56 @@ class DefaultTiling:
 def tables(product: Product) -> Tables:
     """The tiles of least predicted time, for every target."""
     return tuple((target, _tiles(product, device)) for target, device in DEVICES.items())
+
+
+@lru_cache(maxsize=4096)
+def chain_tables(chain: Chain) -> Tables:
+    """The tiles of least predicted time, where that is less than what both products take apart."""
+    return tuple(
+        (target, _chain_tiles(chain, device) if target == 90 else ((1, None),)) for target, device in DEVICES.items()
+    )
+
+
+def _chain_tiles(chain: Chain, device: Device) -> Tiles:
+    found: list[tuple[int, Tile | None]] = []
+    apart = [dict(tables(product))[device.target] for product in (chain.first, chain.second)]
+    for batch in BATCHES:
+        tiles = [tile for tile in _chained(chain, device, batch) if chain_bytes(chain, tile) <= device.shared - 4096]
+        best = min(tiles, key=lambda tile: predict(chain, tile, device, batch).time, default=None)
+        both = sum(
+            predict(product, tile_for(table, batch), device, batch).time
+            for product, table in zip((chain.first, chain.second), apart, strict=True)
+        )
+        if best and predict(chain, best, device, batch).time >= both:
+            best = None
+        if not found or best != found[-1][1]:
+            found.append((batch, best))
+    return tuple(found)
+
+
+def tile_for(tiles: Tiles, samples: int) -> Tile | None:
+    """The tile for so many samples."""
+    return [tile for least, tile in tiles if samples >= least][-1]
+
+
+def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:
+    """Tiles of chains. All columns of the first product are in a tile: it is multiplied by them as it is."""
+    first = chain.first
+    k = _box_depth(first)
+    steps = first.taps * ceil(first.depth / k)
+    height, width = first.out
+    samples = max(first.samples, 1) * batch
+    for m in (16, 32, 64, 128, 256):
+        if m >= 2 * power_above(samples * height * width) and m > 16:
+            continue
+        for n in (64, 128, 256):
+            widest = max(n, chain.hidden)
+            if (n > 64 and n >= 2 * chain.second.columns) or m * widest > 256 * 128:
+                continue
+            warps = 8 if m * widest > 64 * 128 else 4
+            tile = Tile(m, n, k, warps, 2, 1, best_box(samples, height, width, m))
+            for stages in (3, 4, 5):
+                yield replace(tile, stages=max(min(stages, steps), 2))
 
 
 def _tiles(product: Product, device: Device) -> Tiles:
@@ -132,12 +189,9 @@ def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
 
 def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
     """Tiles of kernels that fetch boxes (TMA). Weights are the left operand: their 64 rows are the least of a wgmma."""
-    size = product.dtype.size
     samples = max(product.samples, 1) * batch
     height, width = product.out
-    k = 128 // size
-    while k > 16 and (product.depth % k if product.even else k >= 2 * product.depth):
-        k //= 2
+    k = _box_depth(product)
     depth_steps = product.taps * ceil(product.depth / k)
     rows = samples * height * width
     for m in (16, 32, 64, 128, 256):
@@ -159,3 +213,11 @@ def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
                 if split > 1 and (steps < 2 or programs * split > MOST_PROGRAMS):
                     break
                 yield Tile(m, n, k, warps, max(min(stages, steps, 5), 2), split, box)
+
+
+def _box_depth(product: Product) -> int:
+    """Elements of the depth in a box: 128 bytes, as the copy engine swizzles them, or fewer."""
+    k = 128 // product.dtype.size
+    while k > 16 and (product.depth % k if product.even else k >= 2 * product.depth):
+        k //= 2
+    return k

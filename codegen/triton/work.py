@@ -24,8 +24,8 @@ class Tile:
     box: tuple[int, ...] = ()
 
 
-Tiles = tuple[tuple[int, Tile], ...]
-"""From so many samples on, this tile; the first is for one sample."""
+Tiles = tuple[tuple[int, Tile | None], ...]
+"""From so many samples on, this tile; the first is for one sample. None: kernels for each part are faster."""
 Tables = tuple[tuple[int, Tiles], ...]
 """Tiles for each target."""
 
@@ -73,4 +73,22 @@ class Traffic:
     dtype: DType
 
 
-Work = Product | Traffic
+@dataclass(frozen=True)
+class Chain:
+    """A product whose result, tile by tile, goes right into a second one: `hidden` columns in between."""
+
+    first: Product
+    second: Product
+
+    @property
+    def hidden(self) -> int:
+        """Columns of the first product, all of which are in one tile: a power of two."""
+        return self.first.columns
+
+    @property
+    def samples(self) -> int:
+        """See `Product`."""
+        return self.second.samples
+
+
+Work = Product | Chain | Traffic

@@ -18,7 +18,7 @@ from netdsl.codegen.triton.lowerings.spatial import (
     times,
     two,
 )
-from netdsl.codegen.triton.lowerings.tma import fits, maps, operands, tail, twin, windows_fit
+from netdsl.codegen.triton.lowerings.tma import BOX, fits, maps, operands, tail, twin, windows_fit
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.work import Product, Traffic
@@ -158,7 +158,7 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
         and windows_fit(x, y, kernel, stride)
         and fits(planner, site, body, (x.c, x.sw, x.sh, x.sn, y.sw, y.sh, y.sn))
     )
-    box = replace(place, box=".load([n0, h0, w0, column0]).reshape(BM, BN)")
+    box = replace(place, box=BOX)
     # A channel of zeros is no work; a transposed convolution does its weights in parts.
     weights = site.weights[0].type.size if isinstance(site.op, Conv) else columns * groups * depth * taps
     work = Product(

@@ -20,6 +20,8 @@ from netdsl.tensor import DType
 
 ALIGNMENT = 16
 """Bytes (CUDA driver API, cuTensorMapEncodeTiled)."""
+BOX = ".load([n0, h0, w0, column0]).reshape(BM, BN)"
+"""A tile of a map of the result's size."""
 WHERE = re.compile(r"\b(row|n|oh|ow|inside)\b")
 """Variables that say where the elements of a tile lie."""
 
