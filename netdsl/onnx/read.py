@@ -14,6 +14,7 @@ from netdsl.files import refuse
 from netdsl.ir.graph import Graph
 from netdsl.limits import DEFAULT_LIMITS, Limits
 from netdsl.onnx import read_elementwise, read_matmul, read_pool, read_reduce, read_resize, read_shape
+from netdsl.onnx.idioms import said_again
 from netdsl.onnx.read_align import over_batch
 from netdsl.onnx.read_call import Call, Operand
 from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, read_model, tensor
@@ -21,8 +22,6 @@ from netdsl.onnx.read_fold import fold
 from netdsl.onnx.read_net import Net, sayable
 from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
 from netdsl.ops.base import ShapeError
-from netdsl.passes.dead_code import DeadCode
-from netdsl.passes.manager import Remarks
 from netdsl.tensor import TensorType
 from netdsl.tensorfile import shown
 
@@ -202,8 +201,8 @@ class _Reader:
             assert view is not None
             self.net.builder.result(port.name, view)
             ports.append(replace(port, onnx=value.name))
-        graph = DeadCode().run(self.net.builder.finish(), Remarks())  # the sigmoid of what became a silu
-        return Reading(graph, self.net.weights, self.inputs, tuple(ports))
+        graph, weights = said_again(self.net.builder.finish(), self.net.weights)
+        return Reading(graph, weights, self.inputs, tuple(ports))
 
     def _initializer(self, item: Any) -> Known | Poison:
         if item.data_type == 8:

@@ -20,12 +20,14 @@ Fold = Callable[..., Array]
 
 def fold(call: Call) -> tuple[Known, ...] | None:
     """The results of a node whose operands are all known, or None where the operator is not computed here."""
-    rule = RULES.get(call.op)
     operands = [operand for operand in call.operands if isinstance(operand, Known)]
-    if rule is None or not operands or len(operands) < sum(operand is not None for operand in call.operands):
+    if not operands or len(operands) < sum(operand is not None for operand in call.operands):
         return None
-    if call.op == "Expand" and operands[-1].other is not None:
-        return None  # the same for every sample: not written out
+    if call.op == "Split":
+        return _split(call, operands[0])
+    rule = RULES.get(call.op)
+    if rule is None or (call.op == "Expand" and operands[0].other is None and operands[-1].other is not None):
+        return None  # what is the same for every sample is not written out
     places = [index for index, operand in enumerate(call.operands) if operand is not None]
 
     def run(*arrays: Array) -> Array:
@@ -42,6 +44,17 @@ def fold(call: Call) -> tuple[Known, ...] | None:
         return (both(run, *operands, name=_name(call)),)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise Unreadable(f"its constants do not fit: {' '.join(str(error).split())[:100]}") from None
+
+
+def _split(call: Call, known: Known) -> tuple[Known, ...]:
+    """Pieces along an axis, of given sizes or of equal ones but for the last."""
+    array, axis, count = known.fixed("what it cuts"), call.whole("axis", 0), len(call.outputs)
+    if not -array.ndim <= axis < array.ndim:
+        raise Unreadable(f"there is no axis {axis} to cut along")
+    sizes = call.fixed(1).tolist() if call.has(1) else list(call.ints("split"))
+    sizes = sizes or [-(-array.shape[axis] // count)] * (count - 1)
+    parts = np.split(array, np.cumsum(sizes[: count - 1]), axis)
+    return tuple(Known(part, None, f"{known.name}.{place}" if known.name else "") for place, part in enumerate(parts))
 
 
 def _name(call: Call) -> str:
@@ -186,6 +199,7 @@ def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
 
 RULES: dict[str, Fold] = {
     "Add": _joined(np.add),
+    "Sum": _joined(np.add),
     "Sub": _joined(np.subtract),
     "Mul": _joined(np.multiply),
     "Div": _divide,

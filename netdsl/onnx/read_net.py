@@ -63,7 +63,9 @@ class Net:
                 raise Unreadable(f"its {weight.name} is {extents}, but this operand needs {weight.type.shape}")
         stem = next((known.name.removesuffix(WEIGHT) for known in weights if known.name.endswith(WEIGHT)), "")
         key = (signature.op, tuple(known.name for known in weights))
-        shared = self._uses.get(key) if weights and all(key[1]) else None
+        # Exporters write equal tensors once, and all fresh norms are equal: none of them is another called again.
+        own = all(array.size and (array == array.flat[0]).all() for array in arrays)
+        shared = self._uses.get(key) if weights and all(key[1]) and not own else None
         label = self.unique(name or stem or self.here or op.word, [weight.name for weight in signature.weights])
         results = self.builder.node(op, operands, name=label, shared=shared, signature=signature)
         self._check(results)
@@ -126,6 +128,9 @@ class Net:
         known = _known_movement(value.type.shape, extents, order, shape)
         if known:
             return self.one(known, value)
+        whole = _order_of_axes(value.type.shape, view.atoms, [atom for group in groups for atom in group])
+        if whole is not None:
+            return self.reshaped(self.one(Transpose(whole), value), shape)
         moved = self.one(Transpose(order), self.reshaped(value, extents))
         return self.reshaped(moved, shape)
 
@@ -166,6 +171,21 @@ def sayable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[-100:].lstrip(".") or "x"
 
 
+def _order_of_axes(shape: Extents, atoms: Extents, order: Sequence[int]) -> tuple[int, ...] | None:
+    """The order of a tensor's own axes that an order of its atoms is, where it takes none of them apart."""
+    parts: list[tuple[int, ...]] = []
+    at = 0
+    for extent in shape:
+        first, reached = at, 1
+        while at < len(atoms) and (reached < extent or at == first):
+            reached, at = reached * atoms[at], at + 1
+        parts.append(tuple(range(first, at)))
+    starts = {part[0]: axis for axis, part in enumerate(parts) if part}
+    axes = [starts[atom] for atom in order if atom in starts]
+    straight = [atom for axis in axes for atom in parts[axis]]
+    return tuple(axes) if straight == list(order) and len(axes) == len(shape) else None
+
+
 def _runs(atoms: Extents, order: Sequence[int]) -> list[tuple[int, ...]]:
     """An order of atoms, cut into runs that follow each other in memory too (atoms of extent 1 between them or not)."""
     kept = [index for index, extent in enumerate(atoms) if extent > 1]
@@ -186,6 +206,8 @@ def _known_movement(source: Extents, extents: Extents, order: tuple[int, ...], s
     swapped = order[:2] == (1, 0) and order[2:] == tuple(range(2, len(order))) and len(source) > 1
     if swapped and shape == source and extents[0] * extents[1] == source[0]:
         return Shuffle(extents[0])
+    if order == (2, 0, 3, 1):  # to a single channel
+        order, extents = (0, 3, 1, 4, 2), (1, *extents)
     if order == (0, 3, 1, 4, 2) and len(source) == 3:
         channels, factor = extents[:2]
         grown = (channels, source[1] * factor, source[2] * factor)

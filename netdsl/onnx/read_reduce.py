@@ -128,7 +128,7 @@ def along(net: Net, view: View, axes: Extents, op: Callable[[int], Op], weights:
     """An operator along one axis, or along several that follow each other taken as one, which keeps the shape."""
     without_batch(view, axes)
     atoms = [atom for axis in axes for atom in view.axes[axis] if view.atoms[atom] > 1]
-    if view.atoms == view.value.type.shape and len(atoms) == 1:
+    if view.atoms == view.value.type.shape and len(atoms) == 1 and view.rank > view.value.type.rank:
         value = net.one(op(atoms[0]), view.value, weights=weights)
         return replace(view, value=value)
     parted, frame = apart(view)

@@ -12,10 +12,10 @@ import numpy as np
 from netdsl.onnx.read_align import align, apart, arranged, regrouped, spread, times_matrix, together
 from netdsl.onnx.read_call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read_net import Net
-from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both
+from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both, plain_view
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout
-from netdsl.ops.shape import Concat, Pad, Slice, Split, Take
+from netdsl.ops.shape import Concat, Crop, Pad, Slice, Split, Take, Upsample
 
 PIECES = 64
 """Slices that a choice of elements is joined from; a choice of more is a product with a matrix of zeros and ones."""
@@ -73,7 +73,8 @@ def flatten(call: Call) -> View:
     axis = call.whole("axis", 1)
     axis = axis + view.rank if axis < 0 else axis
     parts = (view.axes[:axis], view.axes[axis:])
-    return replace(view, axes=tuple(tuple(atom for group in part for atom in group) for part in parts))
+    flat = replace(view, axes=tuple(tuple(atom for group in part for atom in group) for part in parts))
+    return arranged(call.net, flat) if flat.axes[0] == (BATCH,) else flat
 
 
 def squeeze(call: Call) -> View:
@@ -208,6 +209,12 @@ def slice_(call: Call) -> View:
     else:
         starts, ends = list(call.ints("starts")), list(call.ints("ends"))
         axes, steps = list(call.ints("axes", tuple(range(len(starts))))), [1] * len(starts)
+    if _is_crop(call, view, axes, steps):
+        kept = [range(view.per_sample(axis))[a:b] for axis, (a, b) in _spatial(view, axes, starts, ends)]
+        if all(kept):
+            cuts = [(part[0], view.per_sample(axis) - part[-1] - 1) for axis, part in enumerate(kept, 2)]
+            op = Crop(padding=(*(start for start, _ in cuts), *(end for _, end in cuts)))
+            return call.net.back(call.net.one(op, call.net.batch_first(view)), view)
     for start, stop, given, step in zip(starts, ends, axes, steps, strict=True):
         axis = axis_of(given, view.rank)
         if BATCH in view.axes[axis]:
@@ -219,6 +226,21 @@ def slice_(call: Call) -> View:
             raise Unreadable("where it ends depends on the size of the batch")
         view = taken(call.net, view, axis, list(chosen))
     return view
+
+
+def _is_crop(call: Call, view: View, axes: Sequence[int], steps: Sequence[int]) -> bool:
+    """Whether it cuts all spatial axes of a map at once."""
+    places = sorted(axis_of(axis, view.rank) for axis in axes)
+    ends = call.known(2).other if len(call.operands) > 1 else None
+    plain = view.rank in (3, 4) and view.axes[0] == (BATCH,) and ends is None
+    return plain and places == list(range(2, view.rank)) and set(steps) == {1}
+
+
+def _spatial(
+    view: View, axes: Sequence[int], starts: Sequence[int], ends: Sequence[int]
+) -> list[tuple[int, tuple[int, int]]]:
+    """Spatial axes in order, each with where it begins and ends."""
+    return sorted((axis_of(axis, view.rank), (start, end)) for axis, start, end in zip(axes, starts, ends, strict=True))
 
 
 def taken(net: Net, view: View, axis: int, places: list[int]) -> View:
@@ -263,6 +285,11 @@ def gather(call: Call) -> View:
         return _all_samples(call.net, view, axis, at)
     places = at.fixed("the places that it takes").astype(np.int64)
     length = view.per_sample(axis)
+    if _is_nearest(view, axis, places):
+        spatial = [view.per_sample(place) for place in range(2, view.rank)]
+        spatial[axis - 2] = len(places)
+        op = Upsample("nearest", to=tuple(spatial))
+        return call.net.back(call.net.one(op, call.net.batch_first(view)), view)
     if places.size and (places.min() < -length or places.max() >= length):
         raise Unreadable(f"it takes an element that {length} do not have")
     if places.ndim == 0:
@@ -276,6 +303,14 @@ def gather(call: Call) -> View:
     shape = chosen.shape(call.net.batches[0])
     targets = [(*s[:axis], *places.shape, *s[axis + 1 :]) for s in map(chosen.shape, call.net.batches)]
     return chosen if places.ndim == 1 and len(shape) == view.rank else regrouped(call.net, chosen, targets)
+
+
+def _is_nearest(view: View, axis: int, places: Array) -> bool:
+    """Whether it takes the nearest elements of one axis of a map, more than there are."""
+    if view.rank not in (3, 4) or view.axes[0] != (BATCH,) or axis < 2 or places.ndim != 1:
+        return False
+    length, to = view.per_sample(axis), len(places)
+    return to > length and bool((places == np.arange(to) * length // to).all())
 
 
 def _all_samples(net: Net, view: View, axis: int, at: Known) -> View:
@@ -310,7 +345,7 @@ def gather_nd(call: Call) -> View:
 def expand(call: Call) -> View | Known:
     """Repeated along axes of extent 1."""
     wanted = _each_batch(call.known(1), call.net)
-    view = call.view(0)
+    view = _over_samples(call, wanted) or call.view(0)
     rank = max(view.rank, len(wanted[0]))
     padded = replace(view, axes=((),) * (rank - view.rank) + view.axes)
     shape = [1] * (rank - len(wanted[0])) + wanted[0]
@@ -326,6 +361,19 @@ def expand(call: Call) -> View | Known:
         for i, (extent, axis) in enumerate(zip(shape, axes, strict=True))
     ]
     return spread(call.net, replace(padded, axes=tuple(axes)), extents)
+
+
+def _over_samples(call: Call, wanted: list[list[int]]) -> View | None:
+    """Known numbers that are only repeated for each sample of the batch, which stays behind the scenes."""
+    known = call.operand(0)
+    places = [place for place, (one, two) in enumerate(zip(wanted[0], wanted[-1], strict=True)) if one != two]
+    if not isinstance(known, Known) or known.array.ndim != len(wanted[0]) or len(places) != 1:
+        return None
+    (place,) = places
+    extents = known.array.shape
+    if extents[place] != 1:
+        return None
+    return plain_view(call.net.parameter(known, (*extents[:place], *extents[place + 1 :])), place)
 
 
 def tile(call: Call) -> View:

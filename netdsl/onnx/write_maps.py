@@ -81,7 +81,7 @@ def _border(op: Pool, at: Site) -> dict[str, object]:
         for i, length in enumerate(spatial)
     )
     if kept or not any(hangs):
-        return {"pads": op.padding, "ceil_mode": int(any(hangs))}
+        return {"pads": op.padding, "ceil_mode": int(op.ceil and kept)}
     ends = [end + hang for end, hang in zip(op.padding[rank:], hangs, strict=True)]
     return {"pads": (*op.padding[:rank], *ends), "ceil_mode": 0}
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from netdsl.onnx import write_attention, write_positions, write_recurrent, write_regions, write_style
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
@@ -58,8 +60,15 @@ def prelu(op: activation.PRelu, at: Site, x: str, weight: str) -> str:
 
 
 def dropout(op: noise.Dropout, at: Site, x: str) -> str:
-    """Dropout, which does nothing at inference. That `droppath` drops whole samples in training cannot be said."""
+    """Dropout, which does nothing at inference."""
     return at("Dropout", x, at.reals("ratio", op.p))
+
+
+def drop_path(op: noise.DropPath, at: Site, x: str) -> str:
+    """A factor of one for each sample, after Dropout: in training whole samples are dropped, and others grow."""
+    samples = at("Shape", x, start=0, end=1)
+    shape = at("Concat", samples, at.ints("ones", [1] * (at.rank - 1)), axis=0)
+    return at("Mul", x, dropout(op, at, at("Expand", at.reals("one", np.ones([1] * at.rank)), shape)))
 
 
 def joined(kind: str, variadic: str | None = None) -> Callable[..., str]:
@@ -258,7 +267,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     activation.Softmax: lambda op, at, x: at("Softmax", x, axis=op.axis + 1),
     activation.LogSoftmax: lambda op, at, x: at("LogSoftmax", x, axis=op.axis + 1),
     noise.Dropout: dropout,
-    noise.DropPath: dropout,
+    noise.DropPath: drop_path,
     elementwise.Add: joined("Add", "Sum"),
     elementwise.Mul: joined("Mul"),
     elementwise.Sub: joined("Sub"),

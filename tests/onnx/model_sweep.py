@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import OPERATORS
+from torch_models import settled
 
 SIZES = {"inception_v3": 96, "maxvit_t": 224}
 SETTINGS = {
@@ -32,19 +34,8 @@ NAMES = (
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mnasnet0_5", "mnasnet0_75", "mnasnet1_0"),
     *("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "regnet_x_400mf", "regnet_y_400mf"),
     *("regnet_x_800mf", "regnet_y_800mf", "efficientnet_b0", "efficientnet_b1", "googlenet", "inception_v3"),
-    *("densenet121", "alexnet", "vgg11", "convnext_tiny", "vit_b_32", "swin_t", "swin_v2_t", "maxvit_t"),
+    *("vgg16", "densenet121", "alexnet", "vgg11", "convnext_tiny", "vit_b_32", "swin_t", "swin_v2_t", "maxvit_t"),
 )
-
-
-def settled(module: Any) -> Any:
-    """Statistics and heads that are not zeros and ones."""
-    for part in module.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.1)
-            part.running_var.uniform_(0.5, 1.5)
-        if isinstance(part, torch.nn.Linear):
-            torch.nn.init.normal_(part.weight, 0, part.in_features**-0.5)
-    return module.eval()
 
 
 def back(imported: Any, x: Any, wanted: Any) -> str:
@@ -82,17 +73,24 @@ def row(models: Any, name: str) -> str:
     return f"| {name} | {size} | {len(imported.graph.nodes)} | {lines} | {off:.1e} | {again} | {taken:.0f} s |"
 
 
-def main() -> None:
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
+@cache
+def torchvision_models() -> Any:
+    """`torchvision.models`, for which its operators are declared."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in OPERATORS:
         library.define(operator)
     import torchvision.models
 
+    torchvision.models.library = library  # what it declares lives as long as it does
+    return torchvision.models
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
     for name in sys.argv[1:] or NAMES:
         try:
-            print(row(torchvision.models, name), flush=True)
+            print(row(torchvision_models(), name), flush=True)
         except Exception as error:
             print(f"| {name} | {type(error).__name__}: {' '.join(str(error).split())[:150]} |", flush=True)
 

@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="exports the models")
 pytest.importorskip("onnx", reason="reads ONNX models")
 pytest.importorskip("onnxscript", reason="exports the models")
 
+from torch_models import settled  # noqa: E402
+
 import netdsl  # noqa: E402
 from netdsl import codes  # noqa: E402
 from netdsl.cli.main import main  # noqa: E402
@@ -31,18 +33,6 @@ def silent() -> Any:
         warnings.simplefilter("ignore")
         yield
     logging.disable(logging.NOTSET)
-
-
-def settled(module: Any) -> Any:
-    """A module with running statistics and heads that are not zeros and ones."""
-    torch.manual_seed(0)
-    for part in module.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.1)
-            part.running_var.uniform_(0.5, 1.5)
-        if isinstance(part, torch.nn.Linear):
-            torch.nn.init.normal_(part.weight, 0, part.in_features**-0.5)
-    return module.eval()
 
 
 def agree(imported: Imported, module: Any, x: Any) -> None:
