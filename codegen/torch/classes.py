@@ -16,6 +16,7 @@ from netdsl.codegen.torch.parts import Part, flow, owner, tree
 from netdsl.codegen.torch.site import Site
 from netdsl.ir.graph import Graph, Node, Parameter, Value
 from netdsl.ops.base import Init
+from netdsl.ops.sequence import Embed
 from netdsl.tensor import shape_text
 
 WIDTH = 120
@@ -54,11 +55,15 @@ class ClassText:
 
 
 class Classes:
-    """Prints the classes of a graph, innermost first. `helpers` are the names of templates that they use."""
+    """Prints the classes of a graph, innermost first. `helpers` are the names of templates that they use.
+
+    `tables` are the weights of embeddings, which a matrix product may be tied to.
+    """
 
     def __init__(self, graph: Graph, reserved: Sequence[str]) -> None:
         self.graph = graph
         self.parameters = {parameter.value: parameter for parameter in graph.parameters}
+        self.tables = {node.weights[0] for node in graph.nodes if isinstance(node.op, Embed)}
         self.helpers: dict[str, None] = {}
         self.texts: list[ClassText] = []
         self._names = Names(tuple(reserved))
@@ -145,7 +150,8 @@ class _Body:
         as_is = isinstance(op, AS_IS)
         types = tuple(value.type for value in node.operands)
         results = tuple(value.type for value in node.outputs)
-        site = Site(types, results, lambda text: self._module(owner(node), text), self.classes.helper)
+        tied = any(value in self.classes.tables for value in node.weights)
+        site = Site(types, results, lambda text: self._module(owner(node), text), self.classes.helper, tied)
         operands = [self._text(value) + ("" if as_is or value.type.batch else "[None]") for value in node.operands]
         text = LOWERINGS[type(op)](op, site, *operands)
         if not as_is and not results[0].batch:

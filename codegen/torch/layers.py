@@ -52,7 +52,9 @@ def upconv(op: UpConv, at: Site, x: str) -> str:
 
 
 def fc(op: Fc, at: Site, x: str) -> str:
-    """nn.Linear."""
+    """nn.Linear; with the rows of an embedding, its product."""
+    if at.tied:
+        return f"F.linear({x}, {at.module(f'nn.Embedding({op.out}, {at.types[0].shape[-1]})')}.weight)"
     bias = options(bias=None if op.bias else False)
     return f"{at.module(f'nn.Linear({at.types[0].shape[-1]}, {op.out}{bias})')}({x})"
 

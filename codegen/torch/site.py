@@ -11,16 +11,18 @@ class Site:
     """One layer. `types` and `results` are those of its operands and results.
 
     `module(text)` declares the layer's module by the text that makes it, and returns how `forward` reaches it.
-    `helper(name)` asks for a function or class of `templates/` and returns its name.
+    `helper(name)` asks for a function or class of `templates/` and returns its name. `tied` says that the weight is the
+    table of an embedding.
     """
 
     def __init__(
-        self, types: Types, results: Types, module: Callable[[str], str], helper: Callable[[str], str]
+        self, types: Types, results: Types, module: Callable[[str], str], helper: Callable[[str], str], tied: bool
     ) -> None:
         self.types = types
         self.results = results
         self.module = module
         self.helper = helper
+        self.tied = tied
 
     @property
     def rank(self) -> int:

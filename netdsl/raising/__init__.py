@@ -41,11 +41,11 @@ class Program:
 def raise_graph(graph: Graph, name: str) -> Program:
     """The graph as a short program, in a net called `name` (or what of it can be a name).
 
-    Elaborating the text gives the graph again, up to names, the order of nodes, the order of the two terms of a sum,
-    and weights that different layers read, which become a weight for each of them. This is checked before the program
-    is returned: where a structure that was found does not hold, a plainer text takes its place. Weights that no layer
-    reads are left out. Raises InvalidGraph for what no text can say: operators that passes make, and layers inside
-    `each` that nothing reads.
+    Elaborating the text gives the graph again, up to names, the order of nodes, the order of the two terms of a
+    sum, and weights that different layers read, which become a weight for each of them (but for a table and
+    products by it, which are tied). This is checked before the program is returned: where a structure that was
+    found does not hold, a plainer text takes its place. Weights that no layer reads are left out. Raises
+    InvalidGraph for what no text can say: operators that passes make, and layers inside `each` that nothing reads.
     """
     prepared = prepare(graph)
     for structured in (True, False):

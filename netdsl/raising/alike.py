@@ -44,7 +44,7 @@ class Alike:
             case Layer():
                 operands = tuple([_relative(label, index, given) for label in item.operands])
                 own = tuple([self._own(item.nodes[0], at) for at, label in enumerate(item.operands) if label == OWN])
-                return "layer", operands, own, item.shared, _operator(item.nodes, exact)
+                return "layer", operands, own, item.shared, item.tied, _operator(item.nodes, exact)
             case Join():
                 branches = tuple([tuple(self.keys(branch, exact)) for branch in item.branches])
                 return "join", branches, _is_plain_sum(item.nodes[0]), _operator(item.nodes, exact)
@@ -113,7 +113,7 @@ def _stretch(seq: Seq, start: int, end: int) -> Seq:
     for item in seq:
         match item:
             case Layer():
-                result.append(Layer(item.nodes[start:end], item.operands, item.shared))
+                result.append(Layer(item.nodes[start:end], item.operands, item.shared, item.tied))
             case Join():
                 branches = tuple([_stretch(branch, start, end) for branch in item.branches])
                 result.append(Join(item.nodes[start:end], branches))
@@ -133,7 +133,7 @@ def _merged(items: Sequence[Item]) -> Item:
     first = items[0]
     match first:
         case Layer():
-            return Layer(_nodes(items), first.operands, first.shared)
+            return Layer(_nodes(items), first.operands, first.shared, first.tied)
         case Join():
             count = len(first.branches)
             parts = [[item.branches[place] for item in items if isinstance(item, Join)] for place in range(count)]

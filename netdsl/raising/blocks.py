@@ -101,7 +101,7 @@ def _candidates(bodies: list[Seq], alike: Alike, kept: frozenset[Label]) -> list
 
 def _is_shared(seq: Seq, at: int) -> bool:
     item = seq[at]
-    return (isinstance(item, Layer) and item.shared is not None) or any(
+    return (isinstance(item, Layer) and (item.shared, item.tied) != (None, None)) or any(
         _is_shared(part, place) for part in inner(item) for place in range(len(part))
     )
 

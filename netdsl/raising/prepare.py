@@ -7,6 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from netdsl.ir.graph import Graph, Node, Parameter, Value
+from netdsl.ops.base import Op
+from netdsl.ops.linear import Fc
+from netdsl.ops.sequence import Embed
+
+Owner = tuple[Op, tuple[Value, ...]]
+"""A layer by what it computes and its weights: the same layer, however often it is called."""
 
 
 @dataclass(eq=False, slots=True)
@@ -17,7 +23,8 @@ class Prepared:
                 cannot give one weight to two different layers, so then each has a copy.
     operands    the inputs of a node that are not its layer's own weights.
     own         operands that are weights which nothing else reads.
-    shared      nodes with common weights, by a number for each set.
+    shared      nodes with common weights, by a number for each set; that of a set that others are tied to too.
+    tied        nodes that multiply by the table of a shared layer, and that layer's number: `fc vocab tied=words`.
     idle        values that nothing reads.
     """
 
@@ -28,6 +35,7 @@ class Prepared:
     operands: dict[Node, tuple[Value, ...]] = field(default_factory=dict)
     own: set[Value] = field(default_factory=set)
     shared: dict[Node, int] = field(default_factory=dict)
+    tied: dict[Node, int] = field(default_factory=dict)
     idle: list[Value] = field(default_factory=list)
 
     def expected(self, swapped: Iterable[Node]) -> Graph:
@@ -44,30 +52,40 @@ def prepare(graph: Graph) -> Prepared:
     known = {parameter.value: parameter for parameter in graph.parameters}
     prepared.origin = {value: value for value in known}
     # A weight belongs to the first layer that reads it, together with those that are the same layer again.
-    owner: dict[Value, object] = {}
+    # A table's rows are its own layer's before they are a matrix's.
+    owner: dict[Value, Owner | None] = {
+        node.weights[0]: (node.op, node.weights) for node in nodes if isinstance(node.op, Embed)
+    }
+    ties: dict[Node, Owner] = {}
     names = Counter(value.name for value in known)
-    sets: dict[object, list[Node]] = {}
+    sets: dict[Owner, list[Node]] = {}
     copies: dict[tuple[object, Value], Value] = {}
     for node in nodes:
         operands = node.operands
         weights = node.inputs[len(operands) :]
         if weights:
             key = (node.op, weights)
+            table = owner.get(weights[0])
+            if table is not None and _is_tied(key, table):
+                ties[node] = table
+                weights = ()
             for value in weights:
                 if owner.setdefault(value, key) != key and (key, value) not in copies:
                     copies[key, value] = _copy(value, prepared, names)
             changed = tuple([copies.get((key, value), value) for value in weights])
             if changed != weights:
                 node = replace(node, inputs=(*operands, *changed))
-            sets.setdefault(key, []).append(node)
+            if weights:
+                sets.setdefault(key, []).append(node)
         for value in operands:
             if value in known:
                 owner[value] = None
         prepared.operands[node] = operands
         prepared.nodes.append(node)
     prepared.parameters = {value: replace(known[first], value=value) for value, first in prepared.origin.items()}
-    repeated = [same for same in sets.values() if len(same) > 1]
-    prepared.shared = {node: number for number, same in enumerate(repeated) for node in same}
+    repeated = [key for key, same in sets.items() if len(same) > 1 or key in ties.values()]
+    prepared.shared = {node: number for number, key in enumerate(repeated) for node in sets[key]}
+    prepared.tied = {node: repeated.index(key) for node, key in ties.items()}
     read = Counter(value for node in prepared.nodes for value in prepared.operands[node] if value in known)
     read.update(graph.outputs)
     for node in prepared.nodes:
@@ -75,6 +93,11 @@ def prepare(graph: Graph) -> Prepared:
         if len(loose) < len(prepared.operands[node]):
             prepared.own.update(value for value in loose if read[value] == 1)
     return prepared
+
+
+def _is_tied(layer: Owner, table: Owner) -> bool:
+    """Whether a layer is a matrix product without bias, by the table of another one."""
+    return layer != table and isinstance(layer[0], Fc) and not layer[0].bias and isinstance(table[0], Embed | Fc)
 
 
 def _copy(value: Value, prepared: Prepared, names: Counter[str]) -> Value:

@@ -93,7 +93,8 @@ class Reducer:
 
     def layer(self, node: Node, operands: Iterable[Label]) -> Layer:
         """A layer of its own or one that is called again."""
-        return Layer([node], tuple(operands), self.prepared.shared.get(node))
+        prepared = self.prepared
+        return Layer([node], tuple(operands), prepared.shared.get(node), prepared.tied.get(node))
 
     def _add(self, place: int, node: Node) -> None:
         operands = self.prepared.operands[node]

@@ -22,11 +22,15 @@ OWN: Label = -2
 
 @dataclass(eq=False, slots=True)
 class Layer:
-    """One operator. `shared` numbers the layers with the same weights, None for a layer with its own."""
+    """One operator. `shared` numbers the layers with the same weights, None for a layer with its own.
+
+    `tied` is the number of the layer whose table it multiplies by: `fc vocab tied=words`.
+    """
 
     nodes: list[Node]
     operands: tuple[Label, ...]
     shared: int | None = None
+    tied: int | None = None
 
 
 @dataclass(eq=False, slots=True)

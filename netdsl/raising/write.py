@@ -246,6 +246,9 @@ class _Writer:
         parts = [self.word(item, spelled.op.word, literal)]
         if literal is False and isinstance(item, Layer) and item.shared is not None:
             return parts[0]
+        tied = item.tied if isinstance(item, Layer) else None
+        if tied is not None:
+            settings.pop("bias")
         # Before branches, nothing stands without its name.
         bare = isinstance(item, Layer)
         for attr in sorted(spelled.op.schema(), key=lambda attr: not attr.positional):
@@ -259,7 +262,7 @@ class _Writer:
                 parts.append(_attribute(attr, said, bare, spelled.values[attr.name]))
             elif attr.positional:
                 bare = False
-        return " ".join(parts)
+        return " ".join([*parts, *([f"tied={self.shared[tied]}"] if tied is not None else [])])
 
     def word(self, item: Layer | Join, word: str, literal: bool) -> str:
         """The word and the tensors in parentheses."""

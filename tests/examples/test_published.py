@@ -111,6 +111,8 @@ PAPERS = [
     ("m5.net", "M18", {}, "params", "3.7", M),
     # Arik et al. 2017, abstract.
     ("crnn.net", "KeywordCRNN", {}, "params", "229", 1000),
+    # https://huggingface.co/openai-community/gpt2, as its parameters are counted.
+    ("gpt2.net", "GPT2", {}, "params", "124.439808", M),
     # Karras et al. 2020, section 4.2 (of the larger networks): the generator's.
     ("stylegan2.net", "StyleGAN2", {}, "params", "30", M),
     # Ho et al. 2020, appendix B.

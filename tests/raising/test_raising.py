@@ -157,3 +157,28 @@ def test_a_long_net_takes_seconds() -> None:
     start = process_time()
     raise_graph(builder.result("y", value).finish(), "Long")
     assert process_time() - start < 30
+
+
+TIED = {
+    "a table": "share t = embed 9 4; t(words) -> fc 4 -> fc 9 tied=t",
+    "the product first": "share t = embed 9 4; x -> fc 9 tied=t as y; t(words) -> fc 9 tied=t -> add(it, y)",
+    "a matrix": "share m = fc 4; x -> m -> relu -> fc 4 tied=m -> m",
+    "in a loop": "share t = embed 9 4; t(words); repeat 3 { fc 9 tied=t -> softmax -> fc 4 nobias }",
+    "crosswise": "share t = embed 9 4; share u = embed 9 4; t(words) -> fc 9 tied=u as y; u(words) -> fc 9 tied=t\n"
+    "add(it, y)",
+}
+
+
+@pytest.mark.parametrize("body", TIED.values(), ids=TIED)
+def test_tied_weights_stay_tied(body: str) -> None:
+    """One parameter for a table and the products by it, whatever order they came in."""
+    report = Report()
+    tree = parse(Source("tied.net", f"net T {{ input words: int 5; input x: 5x4; {body} }}"), report)
+    assert tree is not None
+    tied = elaborate(Parsed(tree), tree.definitions[-1], Options(), report)
+    assert tied is not None, report.diagnostics
+    for order in range(4):
+        program = raise_graph(scrambled(tied, order), "T")
+        assert correspondence(meaning(program.text)[0], tied) is not None
+        assert len(set(program.weights.values())) == len(program.weights) == len(tied.parameters)
+        assert "tied=" in program.text

@@ -169,3 +169,15 @@ def test_the_module_runs_as_a_script_and_loads_its_file(net: netdsl.Network, tmp
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "netdsl init small.net" in done.stderr
+
+
+def test_a_product_tied_to_a_table_comes_before_it_or_after(tmp_path: Path) -> None:
+    path = tmp_path / "tied.net"
+    path.write_text(
+        "net T { input x: 5x4; input words: int 5; share t = embed 9 4; x -> fc 9 tied=t as y;"
+        " t(words) -> fc 9 tied=t -> add(it, y) }",
+        encoding="utf-8",
+    )
+    net = netdsl.load(path)
+    assert error(net.graph, net.init_weights(), random_inputs(net.graph, DType.FLOAT32, 2)) <= TOLERANCE[DType.FLOAT32]
+    assert [name for name, _ in netdsl.to_torch(net).named_parameters()] == ["t.weight"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as f
@@ -96,6 +97,31 @@ class Transformer(nn.Module):
         return result
 
 
+class GPT2(nn.Module):
+    """Radford et al. 2019, section 2.3: norms before what they are for, and one after all; words and head are tied."""
+
+    def __init__(
+        self, vocab: int = 50257, width: int = 768, heads: int = 12, depth: int = 12, length: int = 1024
+    ) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocab, width)
+        self.positions = nn.Parameter(0.5 * torch.randn(length, width))
+        sizes = (width, heads, 4 * width)
+        act = partial(f.gelu, approximate="tanh")
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(*sizes, activation=act, batch_first=True, norm_first=True) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, words: Tensor) -> Tensor:
+        x: Tensor = self.table(words) + self.positions
+        later = torch.ones(words.shape[1], words.shape[1], dtype=torch.bool, device=words.device).triu(1)
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            for layer in self.layers:
+                x = layer(x, later)
+        return f.linear(self.norm(x), self.table.weight)
+
+
 NORMS = {
     f"{ours}.{layer}.layernorm{number or ''}": f"{theirs}.{layer}.norm{number or 1}"
     for ours, theirs, count in (("encoders.encoder", "encoder", 2), ("decoder", "decoder", 3))
@@ -104,11 +130,24 @@ NORMS = {
 }
 """PyTorch registers the norms of a layer last."""
 
+GPT_NORMS = {
+    f"layer.{layer}.layernorm{number or ''}": f"layers.{layer}.norm{number or 1}"
+    for layer in range(2)
+    for number in (0, 2)
+}
+
 CASES = {
     "TextCNN": Case(lambda: TextCNN(70), {"words": (13,)}, settings={"vocab": 70, "length": 13}, full=TextCNN),
     "CharCNN": Case(lambda: charcnn(8, 16), {"text": (70, 1014)}, settings={"width": 8, "hidden": 16}, full=charcnn),
     "DotAttention": Case(DotAttention, {"question": (9, 64), "memory": (12, 64)}, full=ByProducts),
     "AdditiveAttention": Case(AdditiveAttention, {"question": (9, 64), "memory": (12, 64)}),
+    "GPT2": Case(
+        lambda: GPT2(50, 16, 4, 2, 7),
+        {"words": (7,)},
+        mapping=GPT_NORMS,
+        settings={"vocab": 50, "width": 16, "heads": 4, "depth": 2, "length": 7},
+        full=GPT2,
+    ),
     "Transformer": Case(
         lambda: Transformer(50, 16, 4, 2),
         {"source": (7,), "target": (7,), "hidden": (7,)},
