@@ -167,13 +167,18 @@ class Network:
         outputs = interpret(self.graph, arrays, tensors, dtype)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def compile(self, backend: str = "numpy", dtype: object = "float32") -> Artifact:
+    def compile(
+        self, backend: str = "numpy", dtype: object = "float32", *, tuned: str | os.PathLike[str] | None = None
+    ) -> Artifact:
         """A module that runs without netdsl: `.source` is its text, `.write(path)` writes it.
 
-        A dtype is a name, or NumPy's or PyTorch's dtype of that name. Raises NetError where there is no such backend
-        (E0701), or where it lacks the dtype (E0703) or an operator (E0704).
+        A dtype is a name, or NumPy's or PyTorch's dtype of that name. `tuned` is a file of tiles that a Triton module
+        has measured with `--tune`. Raises NetError where there is no such backend (E0701), where it lacks the dtype
+        (E0703) or an operator (E0704), and where the file is none (E0705) or does not fit (E0706).
         """
-        return backends.generate(self.graph, arguments.word("backend", backend), arguments.dtype_name(dtype))
+        name, element = arguments.word("backend", backend), arguments.dtype_name(dtype)
+        measured = None if tuned is None else arguments.path("a file of tuned tiles", tuned)
+        return backends.generate(self.graph, name, element, tuned=measured)
 
     def export(
         self,

@@ -42,16 +42,27 @@ def load(name: str) -> Any:
 
 
 def generate(
-    graph: Graph, backend: str, dtype: str, init_command: str = "", observe: Observer | None = None
+    graph: Graph,
+    backend: str,
+    dtype: str,
+    init_command: str = "",
+    observe: Observer | None = None,
+    tuned: str | None = None,
 ) -> Artifact:
     """The module of a graph. Raises NetError where the backend lacks the dtype (E0703) or an operator (E0704).
 
     `init_command` is what the module tells those to type who have no weights; `observe` sees the graph after each pass.
+    `tuned` is a file of tiles that a Triton module has measured (E0705, E0706; E0615 with another backend).
     """
     module, element = load(backend), dtype_named(dtype)
+    options = {}
+    if tuned is not None:
+        if backend != "triton":
+            raise _refuse(codes.BAD_OPTION, f"tuned tiles are for the backend triton, not for {backend}", None)
+        options["tiling"] = extras.load("netdsl.codegen.triton.tuned", "backend triton").read(tuned)
     source_name = graph.span.source.name if graph.span else f"{graph.name}.net"
     artifact: Artifact = module.compile_graph(
-        graph, element, source_name=source_name, init_command=init_command, observe=observe
+        graph, element, source_name=source_name, init_command=init_command, observe=observe, **options
     )
     return artifact
 

@@ -173,7 +173,10 @@ def without_wgmma(module: ModuleType, items: Iterable[Compiled]) -> tuple[float,
 
     `items` are all kernels of one batch for sm_90; a layer of several launches counts once, with the worst.
     """
-    macs: dict[str, int] = dict(getattr(module, "MACS", {}))
+    items = list(items)
+    shapes = {layer: module.LAYERS[layer] for item in items for layer in item.layers}
+    work = {layer: module.WORK[shape] for layer, shape in shapes.items() if shape in module.WORK}
+    macs = {layer: sum(count for count, *_ in parts) for layer, (_, parts, _) in work.items()}
     slow = {layer: macs[layer] for item in items if not item.wgmma for layer in item.layers if layer in macs}
     return 1 - sum(slow.values()) / max(sum(macs.values()), 1), slow
 

@@ -12,8 +12,8 @@ from netdsl.codegen.artifact import Artifact, header, init_text, sealed
 from netdsl.codegen.names import comment
 from netdsl.codegen.plan import Kernel, legend
 from netdsl.codegen.render import SHARED, environment
-from netdsl.codegen.triton.cost import Estimate, floor, predict
-from netdsl.codegen.triton.devices import H200
+from netdsl.codegen.triton.cost import Estimate, floor, predict, rate
+from netdsl.codegen.triton.devices import DEVICES, H200
 from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.chain import chain
@@ -22,7 +22,8 @@ from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.program import Printer, Program, Result, constants, wrapped
 from netdsl.codegen.triton.site import Site, site
-from netdsl.codegen.triton.tiling import MOST_PROGRAMS, DefaultTiling, Tiling
+from netdsl.codegen.triton.tiling import BATCHES, MOST_PROGRAMS, DefaultTiling, Tiling
+from netdsl.codegen.triton.tuned import Tuned
 from netdsl.codegen.triton.work import Tile
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir.fused import Fused
@@ -44,6 +45,8 @@ PREDICTED = (
     "tile: rows x columns x depth / programs that share the depth. us, limit: microseconds and what limits them, for",
     f"{SHOWN[0]} and {SHOWN[1]} samples on an {H200.name}. A cost model predicts them; none of this was measured.",
 )
+TOLERANCE = {DType.FLOAT32: 2e-5, DType.TF32: 2e-3, DType.FLOAT16: 2e-3, DType.BFLOAT16: 1.6e-2}
+"""Largest difference over the largest element by which two orders of a layer's sums may differ: a few roundings."""
 STORED = {DType.TF32: "float32"}
 """PyTorch's name of the element type in memory, where it is another than ours."""
 
@@ -60,13 +63,18 @@ def compile_graph(
 
     `source_name` is the `.net` file's name, for comments; `init_command` makes weights, for the message where there are
     none (by default `netdsl init` with that name). `observe` sees every stage; `tiling` chooses blocks. Raises NetError
-    (E0703, E0704). Needs neither torch nor triton.
+    (E0703, E0704, E0706). Needs neither torch nor triton.
     """
     _check(graph, dtype)
     optimized, remarks = run_passes(graph, CHANNELS_LAST, observe)
+    tuned = tiling if isinstance(tiling, Tuned) else None
+    if tuned:
+        tuned.check_net(graph.name, dtype)
     program = _lower(optimized, dtype, tiling or DefaultTiling())
+    if tuned:
+        tuned.check_shapes(name for name, _ in program.work)
     init = init_text(init_command, source_name, graph.name)
-    source = _render(optimized, program, dtype, source_name, init)
+    source = _render(optimized, program, dtype, source_name, init, tuned.note if tuned else "")
     return Artifact(graph.name, "triton", sealed(source), str(program.plan), tuple(map(str, remarks)))
 
 
@@ -152,7 +160,7 @@ def _signature(name: str, identifier: str, type: TensorType) -> Signature:
     return Signature(name, identifier, type.shape, type.batch, element, f"{identifier}{last}.contiguous()")
 
 
-def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init: str) -> str:
+def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init: str, tuned: str) -> str:
     kernels = [_kernel_text(kernel) for kernel in program.plan.kernels]
     return (
         environment(PACKAGE)
@@ -164,6 +172,15 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             legend=[*legend(program.plan.launches), *PREDICTED],
             program=program,
             boxes=any(kernel.template in TMA for kernel in program.plan.kernels),
+            batches=BATCHES,
+            device=H200.name,
+            target=H200.target,
+            devices=[(target, (gpu.name, rate(gpu, dtype), gpu.memory)) for target, gpu in DEVICES.items()],
+            net=graph.name,
+            tolerance=TOLERANCE[dtype],
+            exact=dtype is DType.FLOAT32,
+            label=dtype.label,
+            tuned=tuned,
             counts=MOST_PROGRAMS,
             kernels=kernels,
             helpers=_helpers("\n".join(kernels)),
@@ -197,7 +214,7 @@ def _helpers(text: str) -> set[str]:
 def reserved_names() -> tuple[str, ...]:
     """Every identifier at the top of the module's own templates, and what they import."""
     names: set[str] = set()
-    for part in ("module", "helpers", "products", "model", "script", *SHARED):
+    for part in ("module", "helpers", "products", "model", "script", "profile", "tune", *SHARED):
         loader = environment(PACKAGE).loader
         assert loader is not None
         text = loader.get_source(environment(PACKAGE), f"{part}.py.j2")[0]
@@ -238,7 +255,7 @@ def _table(program: Program) -> list[str]:
 def _predict(call: Call, batch: int) -> tuple[str, Estimate]:
     """The tile of a launch on an H200, and its time; of a chain without one, the time of its parts."""
     assert call.work
-    tile = call.shape.tile(H200.target, batch) if call.shape else None
+    tile = call.tile(H200.target, batch)
     if call.apart and not tile:
         parts = [_predict(part, batch)[1] for part in call.apart]
         return "apart", Estimate(sum(part.time for part in parts), max(parts, key=lambda part: part.time).limit)

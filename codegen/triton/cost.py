@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product as combinations
 from math import ceil
+from typing import NamedTuple
 
 from netdsl.codegen.triton.devices import Device
 from netdsl.codegen.triton.work import Chain, Product, Tile, Traffic, Work
@@ -54,19 +55,37 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     return _product(work, tile, device, batch)
 
 
+class Amounts(NamedTuple):
+    """Multiply-accumulates and bytes of a sample, and bytes whatever the batch: weights, and what is made of them."""
+
+    macs: int
+    moved: int
+    once: int
+
+
+def amounts(work: Work) -> tuple[Amounts, ...]:
+    """What a launch has to do at least, for each layer of a chain: each tensor moved once."""
+    if isinstance(work, Chain):
+        return (*amounts(work.first), *amounts(work.second))
+    if isinstance(work, Traffic):
+        macs, moved = 0, work.moved
+    else:
+        height, width = work.out
+        macs, moved = work.macs, work.source + (1 + work.reads) * height * width * work.columns * work.groups
+    size = work.dtype.size
+    once = work.weights + (0 if work.samples else moved)
+    return (Amounts(work.samples * macs, work.samples * moved * size, once * size),)
+
+
+def rate(device: Device, dtype: DType) -> float:
+    """Multiply-accumulates a microsecond of a whole device."""
+    return device.processors * device.macs[dtype] * device.clock
+
+
 def floor(work: Work, device: Device, batch: int) -> float:
     """Microseconds that no kernel of a layer can undercut: all arithmetic at the full rate, or each tensor moved."""
-    if isinstance(work, Chain):
-        return floor(work.first, device, batch) + floor(work.second, device, batch)
-    samples = max(work.samples, 1) * (batch if work.samples else 1)
-    size = work.dtype.size
-    if isinstance(work, Traffic):
-        return (samples * work.moved + work.weights) * size / device.memory
-    height, width = work.out
-    result = height * width * work.columns * work.groups
-    moved = samples * (work.source + (1 + work.reads) * result) + work.weights
-    rate = device.processors * device.macs[work.dtype] * device.clock
-    return max(samples * work.macs / rate, moved * size / device.memory)
+    full = rate(device, work.dtype)
+    return sum(max(batch * macs / full, (batch * moved + once) / device.memory) for macs, moved, once in amounts(work))
 
 
 def _traffic(work: Traffic, device: Device, batch: int) -> Estimate:

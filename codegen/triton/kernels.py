@@ -249,3 +249,7 @@ class Call:
     widest: int = 0
     steps: int = 0
     apart: tuple[Call, ...] = ()
+
+    def tile(self, target: int, batch: int) -> Tile | None:
+        """The tile for a batch, if it takes one."""
+        return self.shape.tile(target, max(self.work.samples * batch, 1)) if self.shape and self.work else None

@@ -118,7 +118,7 @@ class Planner:
                 count += 1
                 unique = f"{name} #{count}"
             self._shape_names.add(unique)
-            tables = self.tiling.chain(work) if isinstance(work, Chain) else self.tiling.matrix(work)
+            tables = self.tiling.chain(work, unique) if isinstance(work, Chain) else self.tiling.matrix(work, unique)
             self.shapes[key] = Shape(unique, tuple(constants.items()), tables)
         return self.shapes[key]
 

@@ -12,11 +12,14 @@ from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.plan import Buffer, Launch, Plan
 from netdsl.codegen.render import literal
+from netdsl.codegen.triton.cost import amounts, predict
+from netdsl.codegen.triton.devices import H200
 from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.planner import Packed, Planner, Step
-from netdsl.codegen.triton.work import Product, Tile
+from netdsl.codegen.triton.tiling import BATCHES
+from netdsl.codegen.triton.work import Tile
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.tensor import TensorType, shape_text
 
@@ -25,6 +28,10 @@ ALIGNMENT = 128
 WIDTH = 112
 MOST_ROWS = 2**31 - 2**16
 """Rows that a kernel can count in 32 bits, with its last block."""
+
+
+Figures = tuple[object, ...]
+"""What a launch does, and how long it should take, as `LAYERS` in a module explains it."""
 
 
 class Place(NamedTuple):
@@ -65,7 +72,8 @@ class Program:
     tiles: tuple[tuple[int, tuple[str, ...]], ...]
     sums: int
     forms: frozenset[str]
-    macs: tuple[tuple[str, int], ...]
+    layers: tuple[tuple[str, str | Figures], ...]
+    work: tuple[tuple[str, Figures], ...]
     prepare: tuple[str, ...]
     uses_matrix: bool
     uses_cast: bool
@@ -116,25 +124,26 @@ class Printer:
         ranges = self._ranges()
         buffers, arena = self._place(ranges)
         steps, most = [], 1
-        macs: list[tuple[str, int]] = []
+        layers: list[tuple[str, str | Figures]] = []
+        work: dict[str, Figures] = {}
         forms: set[str] = set()
         keys: set[str] = set()
         for whole in self.planner.steps:
-            parts = []
-            for step in whole.apart or (whole,):
+            lines: tuple[str, ...] = ()
+            for step in (*whole.apart, whole):
                 call = step.launch.spec
                 assert isinstance(call, Call)
-                key = _unique(step.launch.layer, keys)
+                key = _unique(" + ".join(part.launch.layer for part in (*step.apart[:1], step)), keys)
                 forms.add(call.form)
-                if isinstance(call.work, Product):
-                    macs.append((key, call.work.macs * max(call.work.samples, 1)))
+                if call.shape:
+                    work[call.shape.name] = _figures(call)
+                layers.append((key, call.shape.name if call.shape else _figures(call)))
                 if not call.widest:
                     most = max(most, _rows(call.count))
-                parts.append(self._statement(step.launch, key, call, step.reads, step.writes))
-            lines = tuple(line for part in parts for line in part)
-            if whole.apart:
-                forms.add("chain")
-                lines = self._chain(whole, key, lines)
+                if step.apart:
+                    lines = self._chain(step, key, lines)
+                else:
+                    lines += self._statement(step.launch, key, call, step.reads, step.writes)
             steps.append(Statement(_note(whole.launch), lines))
         shapes = tuple(self.planner.shapes.values())
         tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table if tile]
@@ -166,7 +175,8 @@ class Printer:
             ),
             max((tile.m * tile.n for tile in tiles if tile.split > 1), default=0),
             frozenset(forms),
-            tuple(macs),
+            tuple(layers),
+            tuple(work.items()),
             prepare,
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
@@ -309,6 +319,17 @@ def _samples(call: Call) -> str:
     """The samples of a product, as an expression in `batch`."""
     assert call.work
     return {0: "1", 1: "batch"}.get(call.work.samples, f"{call.work.samples} * batch")
+
+
+def _figures(call: Call) -> Figures:
+    """An entry of the module's table of work."""
+    assert call.work
+    tiles = [call.tile(H200.target, batch) for batch in BATCHES]
+    times = [
+        float(f"{predict(call.work, tile, H200, batch).time:.3g}") if tile or not call.shape else None
+        for tile, batch in zip(tiles, BATCHES, strict=True)
+    ]
+    return (call.work.samples, tuple(map(tuple, amounts(call.work))), tuple(times))
 
 
 def _shape_lines(shape: Shape) -> list[str]:

@@ -26,10 +26,10 @@ MOST_PROGRAMS = 512
 class Tiling(Protocol):
     """What a lowering asks."""
 
-    def matrix(self, product: Product) -> Tables:
-        """Tiles of a product."""
+    def matrix(self, product: Product, shape: str) -> Tables:
+        """Tiles of a product; `shape` is its name in the module."""
 
-    def chain(self, chain: Chain) -> Tables:
+    def chain(self, chain: Chain, shape: str = "") -> Tables:
         """Tiles of a chain of two products, where one kernel for both pays."""
 
     def pixels(self, columns: int) -> tuple[int, int]:
@@ -54,11 +54,11 @@ def power_above(number: int) -> int:
 class DefaultTiling:
     """The tile of least predicted time; of equals, the first candidate."""
 
-    def matrix(self, product: Product) -> Tables:
+    def matrix(self, product: Product, shape: str) -> Tables:
         """See `Tiling`."""
         return tables(product)
 
-    def chain(self, chain: Chain) -> Tables:
+    def chain(self, chain: Chain, shape: str = "") -> Tables:
         """See `Tiling`."""
         return chain_tables(chain)
 
@@ -149,7 +149,7 @@ def _tiles(product: Product, device: Device) -> Tiles:
     for batch in BATCHES if product.samples else (1,):
         best = min(candidates(product, device, batch), key=lambda tile: predict(product, tile, device, batch).time)
         if not found or best != found[-1][1]:
-            found.append((batch, best))
+            found.append((batch * max(product.samples, 1), best))
     return tuple(found)
 
 

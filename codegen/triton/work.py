@@ -90,5 +90,10 @@ class Chain:
         """See `Product`."""
         return self.second.samples
 
+    @property
+    def dtype(self) -> DType:
+        """See `Product`."""
+        return self.second.dtype
+
 
 Work = Product | Chain | Traffic

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", dest="output", metavar="OUT.py", help="where to (./<net>.py); - for standard output")
     parser.add_argument("--dump", metavar="DIR", help="write the IR after every pass into DIR")
     parser.add_argument("--remarks", action="store_true", help="say what nearly was optimised, and why it was not")
+    parser.add_argument("--tuned", metavar="FILE", help="tiles that a Triton module has measured with --tune")
     parser.add_argument("--force", action="store_true", help="replace a file that netdsl did not generate")
     options = parser.parse(arguments)
     return common.run(options, lambda report: _compile(options, report))
@@ -38,13 +39,13 @@ def _compile(options: argparse.Namespace, report: Report) -> int:
     graph = driver.build(common.request_of(options), report)
     output = options.output or f"{graph.name}.py"
     if output != files.STDIN:
-        files.check_apart(output, options.file)
+        files.check_apart(output, options.file, *([options.tuned] if options.tuned else []))
         _check_name(output, options.force)
         files.check_free(output, objection=edited, force=options.force)
     weights = f"{os.path.splitext(output)[0] if output != files.STDIN else graph.name}.safetensors"
     stages: list[Stage] = []
     artifact = backends.generate(
-        graph, options.backend, options.dtype, common.init_command(options, weights), stages.append
+        graph, options.backend, options.dtype, common.init_command(options, weights), stages.append, options.tuned
     )
     if options.dump:
         _dump(options.dump, stages, artifact.plan, options.force)

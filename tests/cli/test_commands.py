@@ -445,6 +445,21 @@ def test_compile_says_which_operators_a_backend_lacks(
     assert not (folder / "Tiny.py").exists()
 
 
+def test_compile_refuses_tuned_tiles_that_do_not_fit(netdsl: Run, folder: Path) -> None:
+    (folder / "bad.json").write_text("{}")
+    result = netdsl("compile", "tiny.net", "--backend", "triton", "--tuned", "bad.json")
+    assert (result.status, "error[E0705]" in result.err) == (1, True)
+    assert "--tune` writes one" in result.err
+    result = netdsl("compile", "tiny.net", "--tuned", "bad.json")
+    assert result.status == 2
+    assert "error[E0615]: tuned tiles are for the backend triton, not for numpy" in result.err
+    assert "E0601" in netdsl("compile", "tiny.net", "--backend", "triton", "--tuned", "none.json").err
+    result = netdsl("compile", "tiny.net", "--backend", "triton", "--tuned", "bad.json", "-o", "bad.json", "--force")
+    assert "is the input of this command" in result.err
+    assert (folder / "bad.json").read_text() == "{}"
+    assert not (folder / "Tiny.py").exists()
+
+
 def test_run_refuses_arrays_that_are_none(netdsl: Run, folder: Path) -> None:
     assert netdsl("init", "tiny.net", "-o", "w.safetensors").status == 0
     words = ["run", "tiny.net", "--weights", "w.safetensors", "--input"]

@@ -35,12 +35,12 @@ class SmallTiling(DefaultTiling):
     split: int = 1
     box: tuple[int, int, int] = (2, 2, 4)
 
-    def matrix(self, product: Product) -> Tables:
+    def matrix(self, product: Product, shape: str) -> Tables:
         usual = ((1, Tile(16, 16, 16)),)
         box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
 
-    def chain(self, chain: Chain) -> Tables:
+    def chain(self, chain: Chain, shape: str = "") -> Tables:
         return ((80, ((1, None),)), (90, ((1, Tile(16, 16, 16, box=self.box)),)))
 
     def pixels(self, columns: int) -> tuple[int, int]:

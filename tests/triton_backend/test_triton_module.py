@@ -266,7 +266,7 @@ def test_layers_of_one_shape_share_their_tiles() -> None:
     source = compile_graph(builder.result("y", y).finish(), DType.FLOAT16).source
     name = '"conv 3x3 16x9x9 to 16x9x9"'
     assert source.count(f"{name}: {{") == 1, "one entry of SHAPES"
-    assert source.count(f"{name}: (") == 3, "one entry of TILES for each kind of GPU"
+    assert source.count(f"{name}: (") == 4, "one entry of WORK, and of TILES for each kind of GPU"
     assert source.partition("def forward")[2].count(name) == 3
 
 

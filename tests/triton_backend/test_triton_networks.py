@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 class LargeTiling(DefaultTiling):
     """Few, large blocks: the interpreter's time goes by their number."""
 
-    def matrix(self, product: Product) -> Tables:
+    def matrix(self, product: Product, shape: str) -> Tables:
         tiles = ((1, Tile(64, 128, 128)),)
         return ((80, tiles), (90, tiles))
 

@@ -1,0 +1,164 @@
+"""Tiles that a generated module has measured on somebody's GPU (`python MODULE.py --tune`), for `compile --tuned`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import cast
+
+from netdsl import codes, files
+from netdsl.codegen.names import comment
+from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
+from netdsl.codegen.triton.devices import DEVICES, Device
+from netdsl.codegen.triton.tiling import DefaultTiling
+from netdsl.codegen.triton.work import Chain, Product, Tables, Tile
+from netdsl.diagnostics import NetError
+from netdsl.suggest import nearest
+from netdsl.tensor import DType
+
+FORMAT = "netdsl tuned tiles 1"
+MOST_BYTES = 2**20
+"""Bytes of a file: some thousand tiles."""
+ABOUT = ("net", "dtype", "device", "torch", "triton")
+ENTRY = ("shape", "samples", "tile", "before_us", "after_us")
+SIZES = frozenset(1 << i for i in range(9))
+"""What rows, columns, depth and shares of a tile may be: powers of two, 256 at most."""
+
+
+@dataclass(frozen=True)
+class Tuned(DefaultTiling):
+    """The cost model's tiles, but for those of `target` that were measured: by shape, from so many samples on."""
+
+    path: str
+    net: str
+    dtype: str
+    device: str
+    versions: str
+    target: int
+    measured: Mapping[str, tuple[tuple[int, tuple[object, ...]], ...]]
+
+    def matrix(self, product: Product, shape: str) -> Tables:
+        """See `Tiling`. Raises NetError (E0706) where no kernel can have a tile."""
+        return self._merged(super().matrix(product, shape), product, shape)
+
+    def chain(self, chain: Chain, shape: str = "") -> Tables:
+        """See `Tiling`. Raises NetError (E0706) as `matrix`."""
+        return self._merged(super().chain(chain, shape), chain, shape)
+
+    def check_net(self, name: str, dtype: DType) -> None:
+        """Refuse (E0706) a file that was measured on another net, or in another element type."""
+        if (self.net, self.dtype) != (name, dtype.label):
+            message = f"{self.path} holds tiles of net {self.net} in {self.dtype}, not of {name} in {dtype.label}"
+            raise files.refuse(codes.TUNED_ELSEWHERE, message)
+
+    def check_shapes(self, known: Iterable[str]) -> None:
+        """Refuse (E0706) tiles of shapes that the net does not have."""
+        names = list(known)
+        for shape in self.measured:
+            if shape not in names:
+                near = nearest(shape, names)
+                message = f"{self.path} holds a tile of `{comment(shape)}`, a shape that net {self.net} does not have"
+                help = f"did you mean `{near}`?" if near else "tune the module of this net, compiled as it is now"
+                raise files.refuse(codes.TUNED_ELSEWHERE, message, help)
+
+    @property
+    def note(self) -> str:
+        """What a module says of its tiles."""
+        return (
+            f"Those of {self.target} are the fastest found on the device {self.device} ({self.versions}), where tuned."
+        )
+
+    def _merged(self, tables: Tables, work: Product | Chain, shape: str) -> Tables:
+        found = {samples: self._tile(work, shape, numbers) for samples, numbers in self.measured.get(shape, ())}
+        return tuple(
+            (target, tuple(sorted({**dict(tiles), **found}.items())) if target == self.target else tiles)
+            for target, tiles in tables
+        )
+
+    def _tile(self, work: Product | Chain, shape: str, numbers: tuple[object, ...]) -> Tile:
+        tile = _tile(numbers)
+        if tile is None or not _possible(work, tile, DEVICES[self.target]):
+            message = f"{self.path}: no kernel of `{comment(shape)}` can have the tile {json.dumps(numbers)}"
+            raise files.refuse(codes.TUNED_ELSEWHERE, message)
+        return tile
+
+
+def read(path: str) -> Tuned:
+    """The tiles of a file. Raises NetError: E0601 (it cannot be read), E0705 (it is no such file)."""
+    data = files.read(path, MOST_BYTES)
+    if len(data) > MOST_BYTES:
+        raise _no_file(path, f"it is larger than {MOST_BYTES} bytes")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _no_file(path, "it is not JSON") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise _no_file(path, f'it does not say "format": "{FORMAT}"')
+    for name in ABOUT:
+        if not isinstance(found.get(name), str) or len(found[name]) > 200:
+            raise _no_file(path, f"its {name} is not a text of at most 200 characters")
+    target = found.get("target")
+    if not _is_whole(target) or target not in DEVICES:
+        raise _no_file(path, f"its target is none of {', '.join(map(str, DEVICES))}")
+    entries = found.get("tiles")
+    if not isinstance(entries, list):
+        raise _no_file(path, "its tiles are not a list")
+    measured: dict[str, dict[int, tuple[object, ...]]] = {}
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or set(entry) != set(ENTRY):
+            raise _no_file(path, f"entry {number} of its tiles does not hold {', '.join(ENTRY)}")
+        shape, samples, numbers, *times = (entry[name] for name in ENTRY)
+        sound = isinstance(shape, str) and _is_whole(samples) and 0 < samples < 2**31 and isinstance(numbers, list)
+        if not sound or not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
+            raise _no_file(
+                path, f"entry {number} of its tiles holds something else than a shape, samples, a tile, times"
+            )
+        of_shape = measured.setdefault(shape, {})
+        if samples in of_shape:
+            raise _no_file(path, f"entry {number} of its tiles repeats `{comment(shape)}` at {samples} samples")
+        of_shape[samples] = tuple(numbers)
+    net, dtype, device, torch, triton = (comment(found[name]) for name in ABOUT)
+    tiles = {shape: tuple(sorted(of_shape.items())) for shape, of_shape in measured.items()}
+    return Tuned(path, net, dtype, device, f"torch {torch}, triton {triton}", cast(int, target), tiles)
+
+
+def _no_file(path: str, why: str) -> NetError:
+    message = f"{path} is not a file of tuned tiles: {why}"
+    return files.refuse(codes.NOT_TUNED, message, "`python MODULE.py --weights FILE --tune` writes one")
+
+
+def _tile(numbers: tuple[object, ...]) -> Tile | None:
+    """A tile from the numbers of the module's table; None if they are none."""
+    if len(numbers) not in (5, 6):
+        return None
+    rows, n, k, warps, stages, *split = numbers
+    box = tuple(rows) if isinstance(rows, list) else ((rows,) if split else ())
+    sizes = (*(box or (rows,)), n, k, warps, stages, *split)
+    if not all(_is_whole(size) for size in sizes) or len(box) not in (0, 1, 3):
+        return None
+    m, n, k, warps, stages, share = cast(
+        tuple[int, ...], (prod(box) if box else rows, n, k, warps, stages, *(split or [1]))
+    )
+    return Tile(m, n, k, warps, stages, share, cast(tuple[int, ...], box))
+
+
+def _possible(work: Product | Chain, tile: Tile, device: Device) -> bool:
+    """Whether the kernels of a product can have a tile on a device."""
+    product = work.first if isinstance(work, Chain) else work
+    boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
+    if not SIZES.issuperset((tile.m, tile.n, tile.k, tile.split, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
+        return False
+    if len(tile.box) not in (0, boxes) or tile.stages * stage_bytes(tile, product.dtype) >= device.shared:
+        return False
+    if isinstance(work, Chain) and (not tile.box or tile.split > 1 or chain_bytes(work, tile) >= device.shared):
+        return False
+    if not tile.box:
+        return tile.warps == 4
+    even = not product.even or product.depth % tile.k == 0
+    return even and tile.warps in (4, 8) and tile.k * product.dtype.size <= 128
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
