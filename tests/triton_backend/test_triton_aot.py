@@ -48,7 +48,7 @@ pytestmark = [
 ]
 
 ARCHS = [80, 89, 90]
-PARTS = ("module", "products", "split", "model", "script", "helpers", *SHARED)
+PARTS = ("module", "products", "split", "model", "script", "profile", "tune", "helpers", *SHARED)
 
 
 def products() -> Graph:
