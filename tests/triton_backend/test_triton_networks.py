@@ -10,7 +10,7 @@ from interpreted import Interpreter, difference, random_inputs, random_weights
 
 import netdsl
 from netdsl.codegen.triton.backend import compile_graph
-from netdsl.codegen.triton.tiling import DefaultTiling
+from netdsl.codegen.triton.tiling import DefaultTiling, power_above
 from netdsl.codegen.triton.work import Product, Tables, Tile
 from netdsl.tensor import DType
 
@@ -22,11 +22,14 @@ class LargeTiling(DefaultTiling):
     """Few, large blocks: the interpreter's time goes by their number."""
 
     def matrix(self, product: Product, shape: str) -> Tables:
-        tiles = ((1, Tile(64, 128, 128)),)
+        rows = max(product.samples, 1) * product.out[0] * product.out[1]
+        fitting = (min(max(power_above(n), 16), 128) for n in (product.columns, product.depth))
+        tiles = ((1, Tile(min(max(power_above(rows), 16), 4096), *fitting)),)
         return ((80, tiles), (90, tiles))
 
     def pixels(self, columns: int) -> tuple[int, int]:
-        return 64, 64
+        n = min(power_above(columns), 64)
+        return 65536 // n, n
 
     def block(self) -> int:
         return 65536

@@ -59,10 +59,10 @@ class Residual(nn.Module):
         return y
 
 
-def darknet_stages() -> list[nn.Sequential]:
+def darknet_stages(w: int = 32) -> list[nn.Sequential]:
     """Redmon & Farhadi 2018, table 1."""
-    stages, before = [unit(3, 32, 3)], 32
-    for depth, width in ((1, 64), (2, 128), (8, 256), (8, 512), (4, 1024)):
+    stages, before = [unit(3, w, 3)], w
+    for depth, width in ((1, 2 * w), (2, 4 * w), (8, 8 * w), (8, 16 * w), (4, 32 * w)):
         stages.append(nn.Sequential(unit(before, width, 3, 2), *(Residual(width) for _ in range(depth))))
         before = width
     return stages
@@ -75,12 +75,12 @@ def darknet53() -> nn.Module:
 class YOLOv3(nn.Module):
     """Redmon & Farhadi 2018, section 2.3; widths as in the authors' configuration."""
 
-    def __init__(self, classes: int = 80) -> None:
+    def __init__(self, classes: int = 80, w: int = 32) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(darknet_stages())
+        self.stages = nn.ModuleList(darknet_stages(w))
         out = 3 * (classes + 5)
         self.parts = nn.ModuleList()
-        for before, width, last in ((1024, 512, 0), (768, 256, 512), (384, 128, 256)):
+        for before, width, last in ((32 * w, 16 * w, 0), (24 * w, 8 * w, 16 * w), (12 * w, 4 * w, 8 * w)):
             part = nn.ModuleDict()
             if last:
                 part["reduce"] = unit(last, width)
@@ -103,6 +103,28 @@ class YOLOv3(nn.Module):
             x = part["five"](x)
             results.append(part["predict"](x))
         return results
+
+
+class YOLOv3Boxes(YOLOv3):
+    """Ibid., section 2.1, with the anchors of section 2.3 for a picture of 416x416; a box after the other."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        sizes = ((116, 90), (156, 198), (373, 326), (30, 61), (62, 45), (59, 119), (10, 13), (16, 30), (33, 23))
+        rows = []
+        for number, y in enumerate(super().forward(x)):
+            stride = 32 >> number
+            y = y.unflatten(1, (3, -1))
+            across = torch.arange(y.shape[4], dtype=y.dtype).to(y)
+            down = torch.arange(y.shape[3], dtype=y.dtype).to(y)[:, None]
+            width, height = torch.tensor(sizes[3 * number : 3 * number + 3], dtype=y.dtype).to(y).T[..., None, None]
+            box = (
+                (y[:, :, 0].sigmoid() + across) * stride,
+                (y[:, :, 1].sigmoid() + down) * stride,
+                y[:, :, 2].exp() * width,
+                y[:, :, 3].exp() * height,
+            )
+            rows.append(torch.cat([torch.stack(box, 2), y[:, :, 4:].sigmoid()], 2).movedim(2, -1).flatten(1, 3))
+        return [torch.cat(rows[::-1], 1)]
 
 
 def cbs(before: int, after: int, kernel: int = 1, stride: int = 1, padding: int | None = None) -> nn.Sequential:
@@ -502,7 +524,8 @@ class DigitFinder(nn.Module):
 CASES = {
     "YOLOv1": Case(lambda: yolo1(64, 2), (3, 131, 131), settings={"hidden": 64}, full=yolo1),
     "Darknet53": Case(darknet53, (3, 75, 91)),
-    "YOLOv3": Case(lambda: YOLOv3(3), (3, 64, 96), settings={"classes": 3}, full=YOLOv3),
+    "YOLOv3": Case(lambda: YOLOv3(3, 8), (3, 64, 96), settings={"classes": 3, "width": 8}, full=YOLOv3),
+    "YOLOv3Boxes": Case(lambda: YOLOv3Boxes(3, 8), (3, 32, 64), settings={"classes": 3, "width": 8}, full=YOLOv3Boxes),
     "YOLOv5s": Case(lambda: YOLOv5s(3, 8), (3, 64, 96), settings={"classes": 3, "width": 8}, full=YOLOv5s),
     "SSD300": Case(lambda: SSD300(5, 4), (3, 300, 300), settings={"classes": 5, "width": 4}, full=ssd),
     "FPN": Case(FPN, (3, 75, 91)),
