@@ -41,7 +41,7 @@ def _short(values: tuple[int, ...]) -> str:
 class Call:
     """One statement: `function(*arguments, *writes, <fields of spec>, **window)`.
 
-    arguments  views of values, names, numbers; a tuple of views is printed as a tuple.
+    arguments  views of values, names, numbers, None; a tuple of views is printed as a tuple.
     writes     views of the results; NumPy's own functions take the one result as `out=`.
     spec       frozen dataclass whose fields are keyword arguments.
     window     further keyword arguments.
@@ -49,12 +49,13 @@ class Call:
     scratch    elements of scratch memory that each of them wants.
     returns    whether the function returns its result (in the prelude, which has no buffers) instead of writing it.
     tailed     whether the kernel applies an elementwise tail itself: the tail and its operands come last.
+    biased     whether it adds the bias itself, before that tail.
     expand     step that turns stored arrays of the result's shape into what the kernel works on (`[:, None]`: one
                spatial axis seen as two).
     """
 
     function: str
-    arguments: tuple[View | Name | float | tuple[View, ...], ...]
+    arguments: tuple[View | Name | float | None | tuple[View, ...], ...]
     writes: tuple[View, ...]
     spec: object = None
     window: Window | None = None
@@ -62,6 +63,7 @@ class Call:
     scratch: int = 0
     returns: bool = False
     tailed: bool = False
+    biased: bool = False
     expand: str = ""
 
 

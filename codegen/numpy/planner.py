@@ -217,7 +217,7 @@ class Planner:
         written: list[str] = []
         for call in lowered if isinstance(lowered, tuple) else (lowered,):
             layout = FIRST if isinstance(anchor.op, Fc) else LAST
-            links = _links(rest, node, anchor, layout if call.tailed else stored)
+            links = _links(rest, node, anchor, layout if call.tailed else stored, call.biased)
             written += self._call(node, anchor, call, links if call.tailed else [], layout)
         if not call.tailed:
             written += self._elementwise(node, links)
@@ -371,11 +371,11 @@ def _outer(node: Node) -> dict[Value, Value]:
     return dict(zip(inside, node.inputs, strict=True))
 
 
-def _links(rest: Sequence[Node], node: Node, anchor: Node, layout: Layout) -> list[Link]:
-    """The operators on an anchor's result, seen in the order of `layout`; a bias is the first."""
+def _links(rest: Sequence[Node], node: Node, anchor: Node, layout: Layout, biased: bool = False) -> list[Link]:
+    """The operators on an anchor's result, seen in the order of `layout`; a bias is the first, unless already added."""
     result = anchor.outputs[0]
     links = []
-    if isinstance(anchor.op, Conv | UpConv | Fc) and anchor.op.bias:
+    if isinstance(anchor.op, Conv | UpConv | Fc) and anchor.op.bias and not biased:
         bias = anchor.inputs[2]
         addition = Elementwise((Step("np.add", (Operand(0), Operand(1))),), (View(result), View(bias)), ("bias",))
         links.append(Link("bias", addition, (0,), (result, bias)))

@@ -11,7 +11,7 @@ from netdsl.codegen.printing import Bracket, Expression, keywords, lines
 from netdsl.codegen.render import literal
 from netdsl.ir.graph import Graph, Value
 
-Argument = View | Broadcast | Name | float | tuple[View, ...]
+Argument = View | Broadcast | Name | float | None | tuple[View, ...]
 
 
 @dataclass(frozen=True)

@@ -157,14 +157,16 @@ def winograd(op: Conv, node: Node, x: View) -> Call | None:
         parts = -(-down // max(tiles // across, 1))
         rows = -(-down // parts)
     halo = (rows * size + 2) * (across * size + 2) * channels
+    packed = View(node.inputs[1], pack="pack_tiles", pack_spec=Size(size))
     return Call(
         "conv_winograd",
-        (x, View(node.inputs[1], pack="pack_tiles", pack_spec=Size(size))),
+        (x, packed, View(node.inputs[2]) if op.bias else None),
         (last(node.outputs[0]),),
         Tiles(size, images, rows * size, both_ends(op.padding)),
         crew=True,
         scratch=images * (2 * points * rows * across * widest + halo),
         tailed=True,
+        biased=True,
     )
 
 
