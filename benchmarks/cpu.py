@@ -1,12 +1,15 @@
 """Generated NumPy modules beside PyTorch and ONNX Runtime on this processor, in one process, with equal threads.
 
-    python benchmarks/cpu.py [--nets ResNet50,VGG16] [--batches 1,8] [--threads 1,2] [--rounds 15] [--compile]
+    python benchmarks/cpu.py [--nets ResNet50,VGG16] [--batches 1,4,8] [--threads 1,2] [--rounds 15] [--compile]
                              [--note TEXT] [--write]
+    python benchmarks/cpu.py --layers ResNet50 [--batches 1] [--threads 1] [--rounds 15]
 
 Needs torch and torchvision; ONNX Runtime takes part where it and onnx are installed. Every contender computes once in
 every round, in an order that turns, so that a disturbance meets all; medians are compared. Before anything is timed,
 all results are compared with PyTorch's. `--compile` adds torch.compile with freezing, which takes minutes; `--write`
-puts the table (JSON) and a plot (SVG) into benchmarks/results/, named after the day.
+puts the table (JSON) and a plot (SVG) into benchmarks/results/, named after the day. `--layers` prints instead where
+one net spends its time: processor time of each layer, the rate of its products, and that rate as a share of the largest
+product's that this machine's BLAS does.
 """
 
 # ruff: noqa: E402
@@ -18,10 +21,13 @@ for library in ("OPENBLAS", "MKL", "VECLIB"):
     os.environ[f"{library}_NUM_THREADS"] = "1"  # of NumPy's products: a module has threads of its own
 
 import argparse
+import ast
 import copy
 import datetime
+import inspect
 import io
 import json
+import linecache
 import platform
 import sys
 import time
@@ -38,6 +44,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import netdsl
+from netdsl.ir.fused import Fused
+from netdsl.passes.manager import run_passes
+from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.weights import from_state_dict, write
 
 NETS = {
@@ -45,10 +54,13 @@ NETS = {
     "ResNet50": ("resnet.net", "resnet50", ()),
     "VGG16": ("vgg.net", "vgg16", ()),
     "MobileNetV2": ("mobilenet2.net", "mobilenet_v2", ()),
-    "DenseNet121": ("densenet.net", "densenet121", ()),
     "UNetSame": ("unet.net", "", ("512x512", "256x256")),
+    "DenseNet121": ("densenet.net", "densenet121", ()),
+    "ViTB16": ("vit.net", "vit_b_16", ()),
 }
 """File of the example, name in torchvision (none: the module is below), text of it to replace."""
+PRODUCTS = ("conv", "upconv", "fc", "matmul", "attend")
+"""Operators whose arithmetic is products: the layers that have a rate."""
 
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -57,6 +69,9 @@ OPERATORS = (
     "int sampling_ratio, bool aligned) -> Tensor",
 )
 """What torchvision's import wants declared where its compiled library fits another build of PyTorch."""
+
+GENERATED = "generated_net"
+"""The name under which a module is loaded."""
 
 Array = Any
 Contender = Callable[[Array], Array]
@@ -118,6 +133,9 @@ def reference(name: str, graph: Any) -> torch.nn.Module:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, 0, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for weight in model.parameters():
+        if not weight.any():  # a head of zeros would make everybody's results equal
+            torch.nn.init.normal_(weight, 0, 0.02)
     return model.eval()  # type: ignore[no-any-return]
 
 
@@ -128,15 +146,16 @@ def generated(net: netdsl.Network, model: torch.nn.Module, threads: int) -> tupl
     start = time.perf_counter()
     source = net.compile().source
     seconds = {"compile_s": time.perf_counter() - start, "lines": source.count("\n")}
-    module = ModuleType("generated")
+    sys.modules[GENERATED] = module = ModuleType(GENERATED)
+    linecache.cache[f"<{GENERATED}>"] = (len(source), None, source.splitlines(keepends=True), f"<{GENERATED}>")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         write(path, from_state_dict(net.graph, state))
         start = time.perf_counter()
-        exec(compile(source, "<generated>", "exec"), module.__dict__)
-        loaded = module.load(path, threads=threads)
+        exec(compile(source, f"<{GENERATED}>", "exec"), module.__dict__)
+        model_of_ours = module.load(path, threads=threads)
         seconds["load_s"] = time.perf_counter() - start
-    return loaded, seconds
+    return model_of_ours, seconds
 
 
 def contenders(model: torch.nn.Module, example: Array, threads: int, compiled: bool) -> dict[str, Contender]:
@@ -164,15 +183,20 @@ def contenders(model: torch.nn.Module, example: Array, threads: int, compiled: b
     return found
 
 
-def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool) -> dict[str, Any]:
-    """One net at one batch with so many threads: milliseconds of everyone, medians with first and last decile."""
-    torch.set_num_threads(threads)
+def loaded(name: str) -> netdsl.Network:
+    """A net of the examples, at the size at which it is measured."""
     file, _, replaced = NETS[name]
     text = (ROOT / "examples" / file).read_text(encoding="utf-8")
     with TemporaryDirectory() as folder:
         path = Path(folder) / file
         path.write_text(text.replace(*replaced) if replaced else text, encoding="utf-8")
-        net = netdsl.load(path, net=name)
+        return netdsl.load(path, net=name)
+
+
+def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool) -> dict[str, Any]:
+    """One net at one batch with so many threads: milliseconds of everyone, medians with first and last decile."""
+    torch.set_num_threads(threads)
+    net = loaded(name)
     model = reference(name, net.graph)
     (image,) = net.graph.inputs
     x = np.random.default_rng(0).standard_normal((batch, *image.type.shape)).astype(np.float32)
@@ -191,6 +215,82 @@ def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool) ->
         order = [*order[1:], order[0]]
     found = {who: [float(value) for value in np.percentile(t, [10, 50, 90])] for who, t in times.items()}
     return {"net": name, "batch": batch, "threads": threads, "ms": found, "error": errors["netdsl"], **seconds}
+
+
+def product_rate() -> float:
+    """Operations a second of the BLAS on one core, in a product of 768 x 768 matrices."""
+    a = np.random.default_rng(0).standard_normal((768, 768)).astype(np.float32)
+    out, seconds = np.empty_like(a), []
+    for _ in range(15):
+        start = time.thread_time()
+        np.matmul(a, a, out=out)
+        seconds.append(time.thread_time() - start)
+    return 2 * len(a) ** 3 / min(seconds)  # type: ignore[no-any-return]
+
+
+def print_layers(name: str, batch: int, threads: int, rounds: int) -> None:
+    """The statements of a module's forward pass, the slowest first: medians of `rounds` passes.
+
+    The clock is processor time of the caller's thread, or, with several threads, time on the wall.
+    """
+    net = loaded(name)
+    model, _ = generated(net, reference(name, net.graph), threads)
+    forward = sys.modules[GENERATED].forward
+    image = net.graph.inputs[0].type.shape
+    x = np.random.default_rng(0).standard_normal((batch, *image)).astype(np.float32)
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    source, first = inspect.getsourcelines(forward)
+    body = ast.parse("".join(source)).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    texts = {
+        first + line - 1: ast.unparse(statement)
+        for statement in body.body
+        for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+    }
+    times: dict[str, list[float]] = {text: [] for text in texts.values()}
+    running = ["", 0.0]
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        if frame.f_code is not forward.__code__:
+            return None
+        text = texts[frame.f_lineno] if event == "line" else ""
+        if text != running[0]:
+            if running[0]:
+                times[running[0]].append(clock() - running[1])
+            running[:] = [text, clock()]
+        return trace
+
+    model(x)
+    # A batch is cut into shares, one a thread; the caller's is the first, and the only one that is traced.
+    traced = batch // min(threads, batch)
+    for _ in range(rounds):
+        sys.settrace(trace)
+        try:
+            model(x)
+        finally:
+            sys.settrace(None)
+    spent = {text: float(np.median(found)) for text, found in times.items() if found}
+    work = [macs for word, macs in costs(net) if word in PRODUCTS]
+    products = [text for text in spent if text.startswith(("conv_", "linear(", "np.matmul(", "attention("))]
+    rate, macs = product_rate(), dict(zip(products, work, strict=True))
+    cores = threads if batch == 1 else 1
+    total = sum(spent.values())
+    print(f"{name}, batch {batch}, {threads} threads: {total * 1e3:.1f} ms; a product: {rate / 1e9:.0f} GF/s a core")
+    for text, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+        speed = 2 * macs[text] * traced / seconds if text in macs else 0.0
+        share = f"{speed / 1e9:6.0f} GF/s {speed / rate / cores:6.2f}" if speed else " " * 18
+        print(f"{seconds * 1e3:9.3f} ms {seconds / total:6.1%} {share}  {text[:110]}")
+
+
+def costs(net: netdsl.Network) -> list[tuple[str, int]]:
+    """Operator and multiply-accumulates of each layer of the optimised graph, in order."""
+    graph, _ = run_passes(net.graph, CHANNELS_LAST)
+    found = []
+    for node in graph.nodes:
+        anchor = node.op.anchor if isinstance(node.op, Fused) else node.op
+        cost = node.op.cost(tuple(v.type for v in node.operands), tuple(v.type for v in node.outputs))
+        found.append((anchor.word, cost.macs))
+    return found
 
 
 def line(row: dict[str, Any]) -> str:
@@ -243,18 +343,26 @@ def main() -> None:
     """Measure, print, and write if told to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", default=",".join(NETS))
-    parser.add_argument("--batches", default="1,8")
-    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--layers", metavar="NET", help="where one net spends its time, instead of the tables")
+    parser.add_argument("--batches")
+    parser.add_argument("--threads")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--note", default="", help="what else must be known, such as who shared the machine")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    batches = [int(text) for text in (options.batches or ("1" if options.layers else "1,4,8")).split(",")]
+    counts = [int(text) for text in (options.threads or ("1" if options.layers else "1,2")).split(",")]
     rows = []
+    if options.layers:
+        for threads in counts:
+            for batch in batches:
+                print_layers(options.layers, batch, threads, options.rounds)
+        return
     with torch.inference_mode():
-        for threads in map(int, options.threads.split(",")):
+        for threads in counts:
             for name in options.nets.split(","):
-                for batch in map(int, options.batches.split(",")):
+                for batch in batches:
                     rows.append(measure(name, batch, threads, options.rounds, options.compile))
                     print(line(rows[-1]), flush=True)
     if not options.write:
