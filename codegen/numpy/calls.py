@@ -55,7 +55,7 @@ class Call:
     """
 
     function: str
-    arguments: tuple[View | Name | float | None | tuple[View, ...], ...]
+    arguments: tuple[View | Name | float | tuple[View, ...] | None, ...]
     writes: tuple[View, ...]
     spec: object = None
     window: Window | None = None
