@@ -16,7 +16,7 @@ from netdsl.codegen.triton.cost import Estimate, floor, predict, rate
 from netdsl.codegen.triton.devices import DEVICES, H200
 from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
-from netdsl.codegen.triton.lowerings.chain import chain
+from netdsl.codegen.triton.lowerings.pairs import pair_products
 from netdsl.codegen.triton.lowerings.pointwise import copy
 from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
 from netdsl.codegen.triton.planner import Planner
@@ -38,7 +38,7 @@ PACKAGE = "netdsl.codegen.triton"
 KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
 """Operators that it computes: in kernels, by others, or when weights are loaded."""
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
-TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma")
+TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma", "conv_sum_tma")
 SHOWN = (1, 32)
 """Samples for which the table at the top of a module shows tiles and predictions."""
 PREDICTED = (
@@ -122,9 +122,8 @@ def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
     for node in (*at_run, *graph.nodes):
         whole = site(node)
         LOWERINGS[type(whole.op)](planner, whole)
-        if whole.operands and whole.operands[0] in makers:
-            chain(planner, makers[whole.operands[0]], whole)
-        makers[whole.results[0]] = whole
+        makers.update(dict.fromkeys(whole.results, whole))
+    pair_products(planner, makers)
     made = {value for step in planner.steps for value in step.writes}
     results: dict[Value, Result] = {}
     for name, value in graph.results:
@@ -253,7 +252,7 @@ def _table(program: Program) -> list[str]:
 
 
 def _predict(call: Call, batch: int) -> tuple[str, Estimate]:
-    """The tile of a launch on an H200, and its time; of a chain without one, the time of its parts."""
+    """The tile of a launch on an H200, and its time; of a pair without one, the time of its parts."""
     assert call.work
     tile = call.tile(H200.target, batch)
     if call.apart and not tile:

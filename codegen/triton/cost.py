@@ -24,7 +24,7 @@ from math import ceil
 from typing import NamedTuple
 
 from netdsl.codegen.triton.devices import Device
-from netdsl.codegen.triton.work import Chain, Product, Tile, Traffic, Work
+from netdsl.codegen.triton.work import Chain, Product, Sum, Tile, Traffic, Work
 from netdsl.tensor import DType
 
 SHARED_RATE = 128
@@ -52,7 +52,7 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     assert tile
     if isinstance(work, Chain):
         return _chain(work, tile, device, batch)
-    return _product(work, tile, device, batch)
+    return _product(work.product if isinstance(work, Sum) else work, tile, device, batch)
 
 
 class Amounts(NamedTuple):
@@ -64,8 +64,8 @@ class Amounts(NamedTuple):
 
 
 def amounts(work: Work) -> tuple[Amounts, ...]:
-    """What a launch has to do at least, for each layer of a chain: each tensor moved once."""
-    if isinstance(work, Chain):
+    """What a launch has to do at least, for each layer of a pair: each tensor moved once."""
+    if isinstance(work, Chain | Sum):
         return (*amounts(work.first), *amounts(work.second))
     if isinstance(work, Traffic):
         macs, moved = 0, work.moved

@@ -80,6 +80,15 @@ class ChainKernel:
 
 
 @dataclass(frozen=True)
+class SumKernel:
+    """`conv_sum_tma.py.j2`. `biases` are how many of both products have one."""
+
+    biases: int
+    located: bool
+    body: BodyText
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -217,7 +226,7 @@ class Shape:
     tables: Tables
 
     def tile(self, target: int, samples: int) -> Tile | None:
-        """The tile for so many samples; None where the parts of a chain are faster apart."""
+        """The tile for so many samples; None where both of a pair are faster apart."""
         return [tile for least, tile in dict(self.tables)[target] if samples >= least][-1]
 
 
@@ -229,13 +238,14 @@ class Call:
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
-    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply` or `chain`.
+    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain` or
+               `add_products`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.
     widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
     steps      how often it is launched, where that is more than once: the kernel takes `step`, and FIRST as a constant.
-    apart      of a chain: the calls that take its place where it has no tile.
+    apart      of a pair of products: the calls that take its place where it has no tile.
     """
 
     programs: str

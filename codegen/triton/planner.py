@@ -13,7 +13,7 @@ from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.place import Body, Place
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.tiling import Tiling
-from netdsl.codegen.triton.work import Chain, Product, Traffic
+from netdsl.codegen.triton.work import Pair, Product, Traffic
 from netdsl.ir.graph import Graph, Value, users
 from netdsl.tensor import DType
 
@@ -36,7 +36,7 @@ Argument = Value | Packed
 class Step:
     """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes.
 
-    `apart` are the launches of a chain's parts, for GPUs and batches where it has no tile.
+    `apart` are the launches of a pair's parts, for GPUs and batches where it has no tile.
     """
 
     launch: Launch
@@ -109,7 +109,7 @@ class Planner:
             self.kernels[key] = Kernel(name, template, spec)
         return self.kernels[key].name
 
-    def shape(self, name: str, constants: dict[str, int], work: Product | Chain) -> Shape:
+    def shape(self, name: str, constants: dict[str, int], work: Product | Pair) -> Shape:
         """The shape with these constants and tiles; its name gets a number where another has it."""
         key = (tuple(constants.items()), work)
         if key not in self.shapes:
@@ -118,7 +118,7 @@ class Planner:
                 count += 1
                 unique = f"{name} #{count}"
             self._shape_names.add(unique)
-            tables = self.tiling.chain(work, unique) if isinstance(work, Chain) else self.tiling.matrix(work, unique)
+            tables = self.tiling.matrix(work, unique) if isinstance(work, Product) else self.tiling.pair(work, unique)
             self.shapes[key] = Shape(unique, tuple(constants.items()), tables)
         return self.shapes[key]
 

@@ -141,7 +141,7 @@ class Printer:
                 if not call.widest:
                     most = max(most, _rows(call.count))
                 if step.apart:
-                    lines = self._chain(step, key, lines)
+                    lines = self._pair(step, key, lines)
                 else:
                     lines += self._statement(step.launch, key, call, step.reads, step.writes)
             steps.append(Statement(_note(whole.launch), lines))
@@ -250,19 +250,22 @@ class Printer:
         arguments += [x, w, _group(vectors), _group(maps), *results, "a"]
         return (f"{call.form}(", *(f"    {line}" for line in wrapped(arguments)), ")")
 
-    def _chain(self, step: Step, key: str, apart: Sequence[str]) -> tuple[str, ...]:
+    def _pair(self, step: Step, key: str, apart: Sequence[str]) -> tuple[str, ...]:
         """One launch where the tables have a tile for it, else those of its parts."""
         call = step.launch.spec
         assert isinstance(call, Call)
         assert call.shape
-        x, w, v, *others = map(self._argument, step.reads)
-        vectors, maps = others[: len(others) - call.maps], others[len(others) - call.maps :]
+        texts = [self._argument(read) for read in step.reads]
+        given = {"chain": 3, "add_products": 4}[call.form]
+        end = len(texts) - call.maps
+        vectors, maps = texts[given:end], texts[end:]
         shape = literal(call.shape.name)
-        arguments = ["run", "tiles", literal(key), step.launch.kernel, shape, _samples(call), x, w, v]
+        arguments = ["run", "tiles", literal(key), step.launch.kernel, shape, _samples(call), *texts[:given]]
         arguments += [_group(vectors), _group(maps), *(self._texts[value] for value in step.writes)]
+        arguments += ["a"] * (call.form == "add_products")
         return (
             f"if tile(tiles, {shape}, {_samples(call)}):",
-            "    chain(",
+            f"    {call.form}(",
             *(f"        {line}" for line in wrapped(arguments)),
             "    )",
             "else:",

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
-from netdsl.codegen.triton.work import Chain, Product, Tables, Tile, Tiles
+from netdsl.codegen.triton.work import Chain, Pair, Product, Tables, Tile, Tiles
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
@@ -29,8 +29,8 @@ class Tiling(Protocol):
     def matrix(self, product: Product, shape: str) -> Tables:
         """Tiles of a product; `shape` is its name in the module."""
 
-    def chain(self, chain: Chain, shape: str = "") -> Tables:
-        """Tiles of a chain of two products, where one kernel for both pays."""
+    def pair(self, pair: Pair, shape: str = "") -> Tables:
+        """Tiles of two products in one kernel, where that pays."""
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """Rows and columns of a block of a pooling or depthwise kernel."""
@@ -58,9 +58,9 @@ class DefaultTiling:
         """See `Tiling`."""
         return tables(product)
 
-    def chain(self, chain: Chain, shape: str = "") -> Tables:
+    def pair(self, pair: Pair, shape: str = "") -> Tables:
         """See `Tiling`."""
-        return chain_tables(chain)
+        return pair_tables(pair)
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """See `Tiling`."""
@@ -95,28 +95,29 @@ def tables(product: Product) -> Tables:
 
 
 @lru_cache(maxsize=4096)
-def chain_tables(chain: Chain) -> Tables:
+def pair_tables(pair: Pair) -> Tables:
     """The tiles of least predicted time, where that is less than what both products take apart."""
     return tuple(
-        (target, _chain_tiles(chain, device) if target == 90 else ((1, None),)) for target, device in DEVICES.items()
+        (target, _pair_tiles(pair, device) if target == 90 else ((1, None),)) for target, device in DEVICES.items()
     )
 
 
-def _chain_tiles(chain: Chain, device: Device) -> Tiles:
+def _pair_tiles(pair: Pair, device: Device) -> Tiles:
     found: list[tuple[int, Tile | None]] = []
-    apart = [dict(tables(product))[device.target] for product in (chain.first, chain.second)]
     for batch in BATCHES:
-        tiles = [tile for tile in _chained(chain, device, batch) if chain_bytes(chain, tile) <= device.shared - 4096]
-        best = min(tiles, key=lambda tile: predict(chain, tile, device, batch).time, default=None)
-        both = sum(
-            predict(product, tile_for(table, batch), device, batch).time
-            for product, table in zip((chain.first, chain.second), apart, strict=True)
-        )
-        if best and predict(chain, best, device, batch).time >= both:
+        tiles = _chained(pair, device, batch) if isinstance(pair, Chain) else _boxed(pair.product, device, batch)
+        best = min(tiles, key=lambda tile: predict(pair, tile, device, batch).time, default=None)
+        if best and predict(pair, best, device, batch).time >= apart(pair, device, batch):
             best = None
         if not found or best != found[-1][1]:
             found.append((batch, best))
     return tuple(found)
+
+
+def apart(pair: Pair, device: Device, batch: int) -> float:
+    """Predicted microseconds of a kernel for each product."""
+    parts = [(part, tile_for(dict(tables(part))[device.target], batch)) for part in (pair.first, pair.second)]
+    return sum(predict(part, tile, device, batch).time for part, tile in parts)
 
 
 def tile_for(tiles: Tiles, samples: int) -> Tile | None:
@@ -141,7 +142,9 @@ def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:
             warps = 8 if m * widest > 64 * 128 else 4
             tile = Tile(m, n, k, warps, 2, 1, best_box(samples, height, width, m))
             for stages in (3, 4, 5):
-                yield replace(tile, stages=max(min(stages, steps), 2))
+                staged = replace(tile, stages=max(min(stages, steps), 2))
+                if chain_bytes(chain, staged) <= device.shared - 4096:
+                    yield staged
 
 
 def _tiles(product: Product, device: Device) -> Tiles:

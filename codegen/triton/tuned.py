@@ -13,7 +13,7 @@ from netdsl.codegen.names import comment
 from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.tiling import DefaultTiling
-from netdsl.codegen.triton.work import Chain, Product, Tables, Tile
+from netdsl.codegen.triton.work import Chain, Pair, Product, Sum, Tables, Tile
 from netdsl.diagnostics import NetError
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
@@ -43,9 +43,9 @@ class Tuned(DefaultTiling):
         """See `Tiling`. Raises NetError (E0706) where no kernel can have a tile."""
         return self._merged(super().matrix(product, shape), product, shape)
 
-    def chain(self, chain: Chain, shape: str = "") -> Tables:
+    def pair(self, pair: Pair, shape: str = "") -> Tables:
         """See `Tiling`. Raises NetError (E0706) as `matrix`."""
-        return self._merged(super().chain(chain, shape), chain, shape)
+        return self._merged(super().pair(pair, shape), pair, shape)
 
     def check_net(self, name: str, dtype: DType) -> None:
         """Refuse (E0706) a file that was measured on another net, or in another element type."""
@@ -70,14 +70,14 @@ class Tuned(DefaultTiling):
             f"Those of {self.target} are the fastest found on the device {self.device} ({self.versions}), where tuned."
         )
 
-    def _merged(self, tables: Tables, work: Product | Chain, shape: str) -> Tables:
+    def _merged(self, tables: Tables, work: Product | Pair, shape: str) -> Tables:
         found = {samples: self._tile(work, shape, numbers) for samples, numbers in self.measured.get(shape, ())}
         return tuple(
             (target, tuple(sorted({**dict(tiles), **found}.items())) if target == self.target else tiles)
             for target, tiles in tables
         )
 
-    def _tile(self, work: Product | Chain, shape: str, numbers: tuple[object, ...]) -> Tile:
+    def _tile(self, work: Product | Pair, shape: str, numbers: tuple[object, ...]) -> Tile:
         tile = _tile(numbers)
         if tile is None or not _possible(work, tile, DEVICES[self.target]):
             message = f"{self.path}: no kernel of `{comment(shape)}` can have the tile {json.dumps(numbers)}"
@@ -144,9 +144,9 @@ def _tile(numbers: tuple[object, ...]) -> Tile | None:
     return Tile(m, n, k, warps, stages, share, cast(tuple[int, ...], box))
 
 
-def _possible(work: Product | Chain, tile: Tile, device: Device) -> bool:
+def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
     """Whether the kernels of a product can have a tile on a device."""
-    product = work.first if isinstance(work, Chain) else work
+    product = work.first if isinstance(work, Chain) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
     if not SIZES.issuperset((tile.m, tile.n, tile.k, tile.split, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
         return False

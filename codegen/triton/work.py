@@ -96,4 +96,25 @@ class Chain:
         return self.second.dtype
 
 
-Work = Product | Chain | Traffic
+@dataclass(frozen=True)
+class Sum:
+    """Two products into the same sums: as far as the time goes, `product`, whose depth is that of both."""
+
+    first: Product
+    second: Product
+    product: Product
+
+    @property
+    def samples(self) -> int:
+        """See `Product`."""
+        return self.second.samples
+
+    @property
+    def dtype(self) -> DType:
+        """See `Product`."""
+        return self.second.dtype
+
+
+Pair = Chain | Sum
+"""Two products in one kernel."""
+Work = Product | Pair | Traffic

@@ -18,7 +18,7 @@ from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
-from netdsl.codegen.triton.work import Chain, Product, Tables, Tile
+from netdsl.codegen.triton.work import Pair, Product, Sum, Tables, Tile
 from netdsl.ir.graph import Graph
 from netdsl.ops.choice import Gather, Nms
 from netdsl.reference.interpret import interpret
@@ -40,8 +40,9 @@ class SmallTiling(DefaultTiling):
         box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
 
-    def chain(self, chain: Chain, shape: str = "") -> Tables:
-        return ((80, ((1, None),)), (90, ((1, Tile(16, 16, 16, box=self.box)),)))
+    def pair(self, pair: Pair, shape: str = "") -> Tables:
+        depth = 64 if isinstance(pair, Sum) else 16
+        return ((80, ((1, None),)), (90, ((1, Tile(16, 16, depth, split=self.split, box=self.box)),)))
 
     def pixels(self, columns: int) -> tuple[int, int]:
         return 16, 8

@@ -172,6 +172,9 @@ def boxes() -> Graph:
     (z,) = builder.node(Conv(256, (3,), padding=(1,)), (y,), name="inside")
     (y,) = builder.node(Add(), (z, y), name="add")
     (y,) = builder.node(Relu(), (y,), name="relu")
+    (z,) = builder.node(Conv(256, (1,)), (y,), name="one")
+    (y,) = builder.node(Conv(256, (1,)), (y,), name="other")
+    (y,) = builder.node(Add(), (z, y), name="sum")
     (y,) = builder.node(Flatten(), (y,), name="flatten")
     (y,) = builder.node(Fc(1000), (y,), name="fc")
     return builder.result("y", y).finish()
@@ -181,8 +184,9 @@ def boxes() -> Graph:
 def test_kernels_that_fetch_boxes_fit_and_use_wgmma(folder: Path, dtype: DType) -> None:
     module = generated(folder, "boxes", dtype)
     items = [item for item in aot.sweep(module, [90], [1, 128]) if item.kernel.endswith("_tma")]
-    pointwise = "gemm_relu_tma" if dtype is DType.TF32 else "conv_relu_gemm_relu_tma"
-    assert {item.kernel for item in items} == {"conv_relu_tma", "conv_add_relu_tma", "gemm_tma", pointwise}
+    pairs = {"conv_relu_gemm_relu_tma", "conv_sum_tma"}
+    others = {"gemm_relu_tma", "gemm_add_tma"} if dtype is DType.TF32 else pairs
+    assert {item.kernel for item in items} == {"conv_relu_tma", "conv_add_relu_tma", "gemm_tma", *others}
     for item in items:
         assert sound(item), item
         assert item.wgmma, item

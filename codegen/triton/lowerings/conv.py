@@ -163,7 +163,7 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
     weights = site.weights[0].type.size if isinstance(site.op, Conv) else columns * groups * depth * taps
     work = Product(
         site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
-        x.c * x.h * x.w, weights, planner.dtype, maps(body), groups,
+        x.c * min(x.h, out[0] * kernel[0]) * min(x.w, out[1] * kernel[1]), weights, planner.dtype, maps(body), groups,
         "windows" if boxed else "", stride == (2, 2),
     )  # fmt: skip
     constants = {

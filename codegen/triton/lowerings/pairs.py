@@ -1,0 +1,178 @@
+"""Two products in one kernel: a 1x1 convolution on the tile of another, or a sum of two as a block's last ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from netdsl.codegen.triton.kernels import Call, ChainKernel, SumKernel
+from netdsl.codegen.triton.lowerings.gemm import TMA_TAKEN
+from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place
+from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, maps, operands, tail
+from netdsl.codegen.triton.place import Body
+from netdsl.codegen.triton.planner import Packed, Planner, Step, kernel_stem
+from netdsl.codegen.triton.site import Site
+from netdsl.codegen.triton.work import Chain, Pair, Product, Sum
+from netdsl.ir.graph import Value
+from netdsl.ops.conv import Conv
+from netdsl.ops.elementwise import Add
+
+TAKEN = (*TMA_TAKEN, "w2", "first_bias", "hidden", "sums", "x2", "bias2")
+HIDDEN = (64, 128, 256)
+"""Columns that a chain can have between both convolutions: all are in one tile."""
+WINDOWS = ("C", "H", "W", "XN", "XH", "XW", "OH", "OW", "YN", "YH", "YW", "KH", "KW", "SH", "PH", "PW", "DH", "DW")
+DEPTH = 64
+"""Each depth of a sum is a multiple of this: no box reaches over the end of one."""
+
+
+def pair_products(planner: Planner, makers: Mapping[Value, Site]) -> None:
+    """Put launches of convolutions into one, where the cost model expects a gain. `makers`: the site of each value.
+
+    Sums first: what they save is larger, all of the result, written and read.
+    """
+    if not planner.half:
+        return
+    for pair in (_add_products, _chain):
+        for step in tuple(planner.steps):
+            if step in planner.steps and not step.apart:
+                pair(planner, makers, step)
+
+
+def _chain(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
+    """A 1x1 convolution on the result of another that nothing else reads."""
+    second = makers.get(b.writes[0])
+    first = makers.get(second.operands[0]) if second and second.operands else None
+    a = _step(planner, first)
+    if not (first and second and a and isinstance(first.op, Conv) and isinstance(second.op, Conv)):
+        return
+    windows, matrix = _call(a), _call(b)
+    if (
+        (windows.form, matrix.form) != ("convolve", "multiply")
+        or not (windows.twin and matrix.twin)
+        or first.op.out not in HIDDEN
+        or not _alone(planner, first.result, second)
+        or any(len(node.inputs) > 1 for node in first.tail)
+    ):
+        return
+    work = Chain(_product(windows), _product(matrix))
+    if not _pays(planner, work):
+        return
+    hidden = first.finish(_body(planner, second), "sums")
+    body = _body(planner, second, tuple(line.partition(" ")[0] for line in hidden.lines))
+    text = tail(second, body)
+    located = any(map(WHERE.search, text.lines))
+    spec = ChainKernel(len(first.weights) > 1, len(second.weights) > 1, located, hidden, text)
+    assert windows.shape
+    constants = {name: value for name, value in windows.shape.constants if name in WINDOWS}
+    constants |= {**_result(second), "BC": work.hidden}
+    shape = planner.shape(f"{windows.shape.name}, then {constants['OC']}", constants, work)
+    call = Call("", matrix.count, work=work, form="chain", shape=shape, maps=maps(body), apart=(windows, matrix))
+    stem = kernel_stem("conv", *first.words[1:], "gemm", *second.words[1:], "tma")
+    reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
+    planner.launch(second, "conv_gemm_tma", stem, spec, reads, call)
+    _replace(planner, a, b)
+
+
+def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
+    """relu(conv(x) + conv(x2)) of two 1x1 convolutions, each at stride 1 or 2: their depths follow one another."""
+    second = makers.get(b.writes[0])
+    if not (second and _is_pointwise(second) and second.tail and isinstance(second.tail[0].op, Add)):
+        return
+    others = [second.outer[value] for value in second.tail[0].inputs if value in second.outer]
+    first = makers.get(others[0]) if len(others) == 1 else None
+    a = _step(planner, first)
+    if not (first and a and _is_pointwise(first) and not first.tail and _alone(planner, first.result, second)):
+        return
+    calls = _call(a), _call(b)
+    x, x2 = (feature_map(site.operands[0].type) for site in (first, second))
+    if not all(call.twin for call in calls) or x.c % DEPTH or x2.c % DEPTH or first.result.type != second.result.type:
+        return
+    one, two = map(_product, calls)
+    y = feature_map(second.result.type)
+    merged = replace(
+        two, out=(y.h, y.w), depth=x.c + x2.c, source=one.source + two.source, weights=one.weights + two.weights,
+        reads=two.reads - 1, boxes="windows",
+    )  # fmt: skip
+    work = Sum(one, two, merged)
+    if not _pays(planner, work):
+        return
+    # The addition is done by the matrix units: the tail is what comes after it.
+    after = replace(second, chain=second.tail)
+    body = _body(planner, second)
+    text = tail(after, body)
+    biases = [read for step in (a, b) for read in step.reads[2:3] if isinstance(read, Packed)]
+    located = any(map(WHERE.search, text.lines))
+    spec = SumKernel(len(biases), located, text)
+    constants = {**_source(first, ""), **_source(second, "2"), **_result(second)}
+    shape = planner.shape(f"sum {x.c}x{x.h}x{x.w} + {x2.c}x{x2.h}x{x2.w} to {y.c}x{y.h}x{y.w}", constants, work)
+    call = Call("", calls[1].count, work=work, form="add_products", shape=shape, maps=maps(body), apart=calls)
+    stem = kernel_stem("conv", "sum", *second.words[2:], "tma")
+    reads = (*a.reads[:2], *b.reads[:2], *biases, *map(planner.read, operands(body)))
+    planner.launch(second, "conv_sum_tma", stem, spec, reads, call)
+    _replace(planner, a, b)
+
+
+def _step(planner: Planner, site: Site | None) -> Step | None:
+    """The launch that makes the result of a site, if that is one launch of its own."""
+    found = [step for step in planner.steps if site and site.results[0] in step.writes]
+    return found[0] if len(found) == 1 and not found[0].apart else None
+
+
+def _call(step: Step) -> Call:
+    assert isinstance(step.launch.spec, Call)
+    return step.launch.spec
+
+
+def _product(call: Call) -> Product:
+    assert isinstance(call.work, Product)
+    return call.work
+
+
+def _alone(planner: Planner, value: Value, reader: Site) -> bool:
+    """Whether one site alone reads a value, and once."""
+    return (
+        value not in planner.graph.outputs and set(planner.readers[value]) == {reader.node} and reader.reads(value) == 1
+    )
+
+
+def _is_pointwise(site: Site) -> bool:
+    op = site.op
+    return (
+        isinstance(op, Conv)
+        and op.groups == 1
+        and op.kernel == (1, 1)
+        and op.stride in ((1, 1), (2, 2))
+        and not any(op.padding)
+    )
+
+
+def _pays(planner: Planner, work: Pair) -> bool:
+    return any(tile for _, table in planner.tiling.pair(work) for _, tile in table)
+
+
+def _body(planner: Planner, site: Site, taken: tuple[str, ...] = ()) -> Body:
+    """An empty body on a tile of the site's result."""
+    place = pixel_place(
+        site.result.type, row="n", height="oh", width="ow", channel="channel", columns="column_ok", offset="offset"
+    )
+    return planner.body(replace(place, box=BOX), (*TAKEN, *taken))
+
+
+def _result(site: Site) -> dict[str, int]:
+    y = feature_map(site.result.type)
+    return {"OC": y.c, "OH": y.h, "OW": y.w, "YN": y.sn, "YH": y.sh, "YW": y.sw}
+
+
+def _source(site: Site, suffix: str) -> dict[str, int]:
+    """Extents and strides of what a 1x1 convolution reads, and its stride."""
+    assert isinstance(site.op, Conv)
+    x = feature_map(site.operands[0].type)
+    names = {"C": x.c, "H": x.h, "W": x.w, "XN": x.sn, "XH": x.sh, "XW": x.sw, "SH": site.op.stride[0]}
+    return {f"{name}{suffix}": value for name, value in names.items()}
+
+
+def _replace(planner: Planner, a: Step, b: Step) -> None:
+    """The last launch takes the place of the second of two, and holds both."""
+    pair = planner.steps.pop()
+    planner.steps[planner.steps.index(b)] = replace(pair, apart=(a, b))
+    planner.steps.remove(a)
