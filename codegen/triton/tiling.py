@@ -110,13 +110,14 @@ def _pair_tiles(pair: Pair, device: Device) -> Tiles:
         if best and predict(pair, best, device, batch).time >= apart(pair, device, batch):
             best = None
         if not found or best != found[-1][1]:
-            found.append((batch, best))
+            found.append((batch * max(pair.samples, 1), best))
     return tuple(found)
 
 
 def apart(pair: Pair, device: Device, batch: int) -> float:
     """Predicted microseconds of a kernel for each product."""
-    parts = [(part, tile_for(dict(tables(part))[device.target], batch)) for part in (pair.first, pair.second)]
+    samples = batch * max(pair.samples, 1)
+    parts = [(part, tile_for(dict(tables(part))[device.target], samples)) for part in (pair.first, pair.second)]
     return sum(predict(part, tile, device, batch).time for part, tile in parts)
 
 
