@@ -190,16 +190,16 @@ class Network:
     ) -> None:
         """Write an ONNX model with these weights, as `init_weights` or `netdsl.weights.read` gives them.
 
-        `dtype` is float32 or float16; `force` replaces a file that netdsl did not write. Raises NetError: E0702 (onnx
-        is not installed), E0703, E0704, E0501 to E0504 (the weights), E0907 (more than 2 GiB), E0602, E0610.
+        Weights that one file cannot hold (2 GiB) go to `<path>.data`. `dtype` is float32 or float16; `force` replaces
+        a file that netdsl did not write. Raises NetError: E0702 (onnx is not installed), E0703, E0704, E0501 to E0504
+        (the weights), E0602, E0610.
         """
         write = extras.load("netdsl.onnx.write", "exporting")
         target = arguments.path("the path of a model", path)
         files.check_free(target, objection=write.foreign, force=force)
         given = arguments.mapping("weights", weights)
         tensors = {name: _array(f"the weight {name}", tensor) for name, tensor in given.items()}
-        data = write.export(self.graph, tensors, backends.dtype_named(arguments.dtype_name(dtype)))
-        files.write(target, data, objection=write.foreign, force=force)
+        write.save(target, self.graph, tensors, backends.dtype_named(arguments.dtype_name(dtype)), force=force)
 
 
 def _array(what: str, value: object) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import BinaryIO
 
 from netdsl import codes
 from netdsl.diagnostics import Code, Diagnostic, NetError
+
+Buffer = bytes | memoryview
 
 STDIN = "-"
 LOOKED_AT = 2**26
@@ -69,21 +71,22 @@ def kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def write(path: str, data: bytes, *, objection: Objection, force: bool = False) -> None:
-    """Write a file whole or not at all: a temporary file beside it, which then takes its name.
+def write(path: str, data: bytes | Iterable[Buffer], *, objection: Objection, force: bool = False) -> None:
+    """Write a file whole or not at all: a temporary file beside it, which then takes its name. `data` may be in parts.
 
     An existing file is replaced only where `objection` has none to its content, or with `force` (E0610 otherwise).
     Links are followed; a device or a pipe is written directly. Raises NetError (E0602) on failure.
     """
     check_free(path, objection=objection, force=force)
+    parts = (data,) if isinstance(data, bytes) else data
     try:
         target = os.path.realpath(path)
         mode = os.stat(target).st_mode if os.path.lexists(target) else None
         if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             with open(target, "wb") as device:
-                device.write(data)
+                device.writelines(parts)
             return
-        _replace(target, data, stat.S_IMODE(mode) if mode is not None else None)
+        _replace(target, parts, stat.S_IMODE(mode) if mode is not None else None)
     except (OSError, ValueError) as error:
         raise refuse(codes.CANNOT_WRITE, f"cannot write {path}: {reason(error)}") from None
 
@@ -116,13 +119,13 @@ def make_folder(path: str) -> None:
         raise refuse(codes.CANNOT_WRITE, f"cannot make the folder {path}: {reason(error)}") from None
 
 
-def _replace(target: str, data: bytes, mode: int | None) -> None:
+def _replace(target: str, parts: Iterable[Buffer], mode: int | None) -> None:
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name[:100]}.{os.getpid()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:

@@ -70,8 +70,9 @@ def from_state_dict(
             weights[parameter.value.name] = numbers.reshape(parameter.value.type.shape)
             continue
         module = modules[layer]
-        tensor = np.asarray(tensors[f"{module}.{leaf}" if module else leaf])
-        weights[parameter.value.name] = tensor.astype(np.float32).reshape(parameter.value.type.shape)
+        tensor = tensors[f"{module}.{leaf}" if module else leaf]
+        plain = tensor.detach().float() if hasattr(tensor, "detach") else tensor  # NumPy has no bfloat16
+        weights[parameter.value.name] = np.asarray(plain).astype(np.float32).reshape(parameter.value.type.shape)
     return weights
 
 
@@ -79,16 +80,39 @@ def match_layers(
     graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, str], ...]:
     """The table of what goes where: pairs of our layer and their module, in our order. Errors as `from_state_dict`."""
+    return tuple((name, module) for name, module, _ in matched(graph, state_dict, mapping))
+
+
+def table(graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None) -> str:
+    """The same as text, a layer a line, with the tensors of each and what it was matched by. Errors likewise."""
+    ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters)
+    rows = [
+        (name, "<-", shown(module), how, str(ours[name]).partition(" ")[2].strip("()"))
+        for name, module, how in matched(graph, state_dict, mapping)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
+    )
+
+
+def matched(
+    graph: Graph, state_dict: Mapping[str, Any], mapping: Mapping[str, str] | None = None
+) -> tuple[tuple[str, str, str], ...]:
+    """Our layers in our order, the module of each, and by which step it was found. Errors as `from_state_dict`."""
     ours = _layers((p.value.name, p.value.type.shape) for p in graph.parameters if not _is_listed(p, state_dict))
     theirs = _layers((_apart(name), tuple(tensor.shape)) for name, tensor in state_dict.items())
     found = dict(_placed(ours, theirs, mapping or {}))
+    steps = dict.fromkeys(found, "as placed")
     found |= {name: name for name, layer in ours.items() if name not in found and theirs.get(name) == layer}
     taken = set(found.values())
     left = [layer for name, layer in ours.items() if name not in found]
     right = [layer for name, layer in theirs.items() if name not in taken]
     _check_counterparts(graph, left, right)
+    same = [a.shapes for a in left] == [b.shapes for b in right]
+    steps |= dict.fromkeys((layer.name for layer in left), "by order" if same else "by shape")
     found |= zip((layer.name for layer in left), (layer.name for layer in _reordered(left, right)), strict=True)
-    return tuple((name, found[name]) for name in ours)
+    return tuple((name, found[name], steps.get(name, "by name")) for name in ours)
 
 
 def _is_listed(parameter: Parameter, state_dict: Mapping[str, Any]) -> bool:

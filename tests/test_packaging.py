@@ -34,7 +34,7 @@ LAYERS = (
     ("elaborate",),
     ("raising",),
     ("tensorfile", "images"),
-    ("arrayfile", "statedict"),
+    ("arrayfile", "statedict", "checkpoint"),
     ("weights",),
     ("reference",),
     ("codegen",),

@@ -7,9 +7,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from netdsl import codes, render
 from netdsl.cli.main import DONE, LIMIT_MET, WRONG_COMMAND, WRONG_INPUT
@@ -28,11 +28,13 @@ __all__ = [
     "colours",
     "init_command",
     "limits_of",
+    "pairs",
     "program",
     "request_of",
     "run",
     "say",
     "show",
+    "stored",
     "take",
     "whole",
 ]
@@ -94,7 +96,7 @@ class Parser(argparse.ArgumentParser):
 
 def request_of(options: argparse.Namespace) -> Request:
     """What `--net`, `--set`, `--shape` and `--limit` ask of the file. Raises NetError (E0615)."""
-    settings: dict[str, object] = {name: _value(name, text) for name, text in _pairs("--set", options.set)}
+    settings: dict[str, object] = {name: _value(name, text) for name, text in pairs("--set", options.set).items()}
     return Request(options.file, options.net, settings, shapes_of(options), options.training, limits_of(options))
 
 
@@ -109,14 +111,14 @@ def init_command(options: argparse.Namespace, weights: str) -> str:
 
 def shapes_of(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
     """What `--shape` says of inputs. Raises NetError (E0615)."""
-    return {name: _shape(name, text) for name, text in _pairs("--shape", options.shape)}
+    return {name: _shape(name, text) for name, text in pairs("--shape", options.shape).items()}
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
     """The limits with what `--limit` changes. Raises NetError (E0615)."""
     limits = DEFAULT_LIMITS
     known = [item.name for item in fields(Limits)]
-    for name, text in _pairs("--limit", options.limit):
+    for name, text in pairs("--limit", options.limit).items():
         if name not in known:
             near = nearest(name, known)
             help = f"did you mean `{near}`?" if near else None
@@ -132,6 +134,13 @@ def whole(option: str, text: str, least: int, most: int) -> int:
         shown = text if len(text) <= 50 else text[:50] + "..."
         raise refuse(codes.BAD_OPTION, f"{option}: {shown} is no whole number from {least} to {most}")
     return number
+
+
+def stored(tensors: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """Weights in the precision that `--dtype` asks for. Raises NetError (E0703)."""
+    if dtype not in ("float32", "float16"):
+        raise refuse(codes.UNSUPPORTED_DTYPE, f"weights are written in float32 or float16, not in {dtype[:50]}")
+    return {name: tensor.astype(dtype, copy=False) for name, tensor in tensors.items()}
 
 
 def run(options: argparse.Namespace, work: Callable[[Report], int], *, data: bool = True) -> int:
@@ -188,9 +197,9 @@ def colours(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """A message to the user, on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(text + end)
 
 
 def program(name: str) -> str:
@@ -205,16 +214,17 @@ def program(name: str) -> str:
     return shlex.quote(own.removeprefix(os.getcwd() + os.sep))
 
 
-def _pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    pairs: dict[str, str] = {}
+def pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """What an option that takes NAME=VALUE says, each name once. Raises NetError (E0615)."""
+    found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise refuse(codes.BAD_OPTION, f"{option} takes NAME=VALUE, not {text[:100]}")
-        if name in pairs:
+        if name in found:
             raise refuse(codes.BAD_OPTION, f"{option} gives {name} twice")
-        pairs[name] = value
-    return list(pairs.items())
+        found[name] = value
+    return found
 
 
 def _shape(name: str, text: str) -> tuple[int, ...]:

@@ -40,7 +40,8 @@ def _export(options: argparse.Namespace, report: Report) -> int:
 
     with progress(f"{graph.name}, {len(graph.nodes)} layers"):
         tensors = weights.read(options.weights, limits=request.limits)
-        data = write.export(graph, tensors, dtype)
-        files.write(output, data, objection=write.foreign, force=options.force)
+        made = write.save(output, graph, tensors, dtype, force=options.force)
     common.say(f"wrote {output} (net {graph.name}, {dtype.label}, ONNX operator set {write.OPSET})")
+    for beside in made[1:]:
+        common.say(f"wrote {beside} (its weights, which one file cannot hold)")
     return common.DONE

@@ -15,6 +15,7 @@ def main(arguments: list[str]) -> int:
     parser = common.Parser("init", "Write freshly initialised weights: the same for the same seed, on every machine.")
     parser.add_file()
     parser.add_argument("-o", dest="output", required=True, metavar="W.safetensors")
+    parser.add_argument("--dtype", default="float32", help="float32 or float16 (float32)")
     parser.add_argument("--seed", default="0", metavar="N", help="a whole number (0)")
     parser.add_argument("--force", action="store_true", help="replace an existing file, trained weights too")
     options = parser.parse(arguments)
@@ -29,7 +30,7 @@ def _init(options: argparse.Namespace, report: Report) -> int:
     files.check_free(options.output, objection=files.maybe_trained, force=options.force)
     from netdsl import weights
 
-    tensors = weights.initialise(graph, seed, request.limits)
+    tensors = common.stored(weights.initialise(graph, seed, request.limits), options.dtype)
     weights.write(options.output, tensors, force=options.force)
     count = sum(tensor.size for tensor in tensors.values())
     common.say(f"wrote {options.output} (net {graph.name}, {len(tensors)} tensors, {count:,} elements)")

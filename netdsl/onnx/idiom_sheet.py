@@ -17,6 +17,10 @@ from netdsl.passes.manager import Remarks
 from netdsl.tensor import DType
 
 
+NEAR = 200
+"""Values that are looked at on the way back from one to another."""
+
+
 class Sheet:
     """One graph. Nodes are replaced in their places; what nothing reads any more counts as no reader.
 
@@ -90,6 +94,19 @@ class Sheet:
                 found = length, self._joined[number]
         self._joined.setdefault(number, joined)
         return found
+
+    def leads_to(self, start: Value, end: Value) -> bool:
+        """Whether a value is made of another, a few steps further on."""
+        seen, waiting = {end}, [end]
+        while waiting and len(seen) < NEAR:
+            value = waiting.pop()
+            if value is start:
+                return True
+            maker = self._makers.get(value)
+            fresh = [one for one in maker.inputs if one not in seen] if maker is not None else []
+            seen.update(fresh)
+            waiting += fresh
+        return False
 
     def layer(self, like: Node, op: Op, operands: Sequence[Value], weights: Sequence[Value | Array] = ()) -> Node:
         """A node with the name and the results of another. Weights are read where they lie, or are new ones."""

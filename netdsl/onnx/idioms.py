@@ -77,12 +77,14 @@ def bias(sheet: Sheet, node: Node) -> Node | None:
 
 
 def growing(sheet: Sheet, node: Node) -> Node | None:
-    """`concat(a, b, c)` after `concat(a, b)`: `concat(concat(a, b), c)`."""
+    """`concat(a, b, c)` where c is made of `concat(a, b)`: `concat(concat(a, b), c)`, one tensor that grows."""
     assert isinstance(node.op, Concat)
     known = sheet.longest_beginning(node.op.axis, node.inputs, node.outputs[0])
     if known is None:
         return None
     length, value = known
+    if not sheet.leads_to(value, node.inputs[length]):
+        return None
     return replace(node, inputs=(value, *node.inputs[length:]))
 
 

@@ -13,16 +13,16 @@ from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.files import refuse
 from netdsl.ir.graph import Graph
 from netdsl.limits import DEFAULT_LIMITS, Limits
-from netdsl.onnx import read_elementwise, read_matmul, read_pool, read_reduce, read_resize, read_shape
+from netdsl.onnx import read_elementwise, read_matmul, read_pool, read_recurrent, read_reduce, read_resize, read_shape
 from netdsl.onnx.idioms import said_again
 from netdsl.onnx.read_align import over_batch
 from netdsl.onnx.read_call import Call, Operand
-from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, read_model, tensor
+from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, needs, read_model, tensor
 from netdsl.onnx.read_fold import fold
 from netdsl.onnx.read_net import Net, sayable
 from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
 from netdsl.ops.base import ShapeError
-from netdsl.tensor import TensorType
+from netdsl.tensor import DType, TensorType
 from netdsl.tensorfile import shown
 
 READERS: dict[str, Callable[[Call], Any]] = {
@@ -32,6 +32,7 @@ READERS: dict[str, Callable[[Call], Any]] = {
     **read_matmul.READERS,
     **read_shape.READERS,
     **read_resize.READERS,
+    **read_recurrent.READERS,
 }
 """What an operator of ONNX becomes; `read_fold` computes those whose operands are all known."""
 
@@ -160,6 +161,8 @@ class _Reader:
         self._opsets = {item.domain: item.version for item in model.proto.opset_import}
         self._functions = {(f.domain, f.name): f for f in model.proto.functions}
         self._expanded = 0
+        self._wanted: set[str] | None = _wanted(model.proto.graph)
+        self._places = _places_in_tables(model.proto.graph)
         for key, array in constants.items():
             self.values[key] = Known(np.asarray(array), None, key)
         self.inputs = tuple(self._input(key, extents) for key, extents in inputs.items())
@@ -170,7 +173,11 @@ class _Reader:
         batched = self._batched and (mine or batch is None)
         shape = tuple(extent or 1 for extent in (extents[1:] if batched else extents))
         label = self.net.unique(name.replace(".", "_"))
-        value = self.net.builder.input(label, TensorType(shape or (1,)))  # a single number is one element
+        if name in self._places:
+            type = TensorType(shape, DType.INT64)
+        else:
+            type = TensorType(shape or (1,))  # a single number is one element
+        value = self.net.builder.input(label, type)
         axes: list[tuple[int, ...]] = [(index,) for index in range(len(shape))]
         self.values[name] = View(
             value, value.type.shape, ((BATCH,), *axes) if batched else tuple(axes), self._is_whole(name)
@@ -236,7 +243,7 @@ class _Reader:
             called(node),
             tuple(operands),
             tuple(node.input),
-            tuple(node.output),
+            tuple(name if self._wanted is None or name in self._wanted else "" for name in node.output),
             {item.name: self._attribute(item) for item in node.attribute},
             self._opsets.get(node.domain, self._opsets.get("", 1)),
         )
@@ -271,6 +278,8 @@ class _Reader:
             return item.s.decode("utf-8", "replace")
         if item.type in (kinds.INTS, kinds.FLOATS):
             return tuple(item.ints if item.type == kinds.INTS else item.floats)
+        if item.type == kinds.STRINGS:
+            return tuple(text.decode("utf-8", "replace") for text in item.strings)
         if item.type == kinds.TENSOR and item.t.data_type != 8:
             return tensor(item.t, self.model, f"the attribute `{shown(item.name)}`")
         return None
@@ -338,12 +347,12 @@ class _Reader:
     def _expand(self, node: Any, function: Any, prefix: str) -> Sequence[Any]:
         """The nodes of a function in place of a call."""
         self._count()
-        saved = self.values
+        saved, wanted = self.values, self._wanted
         given = {item.name: item for item in node.attribute}
         given = {**{item.name: item for item in function.attribute_proto}, **given}
         inputs = [saved[name] if name else None for name in node.input]
         inputs += [None] * (len(function.input) - len(inputs))
-        self.values = {}
+        self.values, self._wanted = {}, None
         absent = set()
         for name, value in zip(function.input, inputs, strict=False):
             if value is None:
@@ -356,7 +365,7 @@ class _Reader:
             self._nodes([_bound(inner, given, absent) for inner in function.node], f"{here}.")
             results = [self.values.get(name, Poison()) for name in function.output]
         finally:
-            self.values = saved
+            self.values, self._wanted = saved, wanted
         if len(self.found) > found:
             reasons = [item.message.split(": ", 1)[-1] for item in self.found[found:]]
             del self.found[found:]
@@ -392,6 +401,32 @@ class _Reader:
 
     def _refuse(self, what: str, why: str, code: Any = codes.NOT_EXPRESSIBLE, help: str | None = None) -> None:
         self.found.append(Diagnostic(code, f"{what}: {why}", help=help))
+
+
+def _wanted(graph: Any) -> set[str]:
+    """The names that the outputs depend on: what else a node makes, nobody asks for."""
+    makers = {name: node for node in graph.node for name in node.output}
+    found: set[str] = set()
+    waiting = [value.name for value in graph.output]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs(makers[name]) if name in makers else ()
+    return found
+
+
+def _places_in_tables(graph: Any) -> set[str]:
+    """Inputs of whole numbers that choose rows of a table, and do nothing else."""
+    tables = {item.name for item in graph.initializer}
+    chosen = {node.input[1] for node in graph.node if node.op_type == "Gather" and node.input[0] in tables}
+    others = {
+        name
+        for node in graph.node
+        for place, name in enumerate(needs(node))
+        if node.op_type != "Gather" or place != 1 or node.input[0] not in tables
+    }
+    return chosen - others - {value.name for value in graph.output}
 
 
 def _bound(node: Any, given: Mapping[str, Any], absent: set[str]) -> Any:

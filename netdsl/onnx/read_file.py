@@ -90,6 +90,11 @@ def parse_model(onnx: Any, data: bytes, name: str, folder: str, limits: Limits) 
     if len(proto.graph.node) > limits.layers:
         message = f"{name} has {len(proto.graph.node)} nodes; at most {limits.layers} are read"
         raise refuse(codes.TOO_MANY_LAYERS, message, "raise the limit with `--limit layers=N`")
+    outside = (item.dims for item in proto.graph.initializer if item.data_location)
+    size = sum(4 * prod(max(extent, 0) for extent in dims) for dims in outside)
+    if size > limits.weight_bytes:  # many tensors may point at one file
+        message = f"{name} has {size} bytes of external data; at most {limits.weight_bytes} are read"
+        raise refuse(codes.WEIGHTS_TOO_LARGE, message)
     if not proto.graph.output:
         raise malformed(f"{name} has no graph with outputs")
     return Model(proto, name, folder, limits)

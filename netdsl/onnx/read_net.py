@@ -129,7 +129,8 @@ class Net:
         if known:
             return self.one(known, value)
         whole = _order_of_axes(value.type.shape, view.atoms, [atom for group in groups for atom in group])
-        if whole is not None:
+        ends = tuple(extents[index] for index in order) == shape
+        if whole is not None and extents != value.type.shape and not ends:
             return self.reshaped(self.one(Transpose(whole), value), shape)
         moved = self.one(Transpose(order), self.reshaped(value, extents))
         return self.reshaped(moved, shape)

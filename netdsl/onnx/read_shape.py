@@ -15,7 +15,9 @@ from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both, plain_view
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout
+from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import Concat, Crop, Pad, Slice, Split, Take, Upsample
+from netdsl.tensor import DType
 
 PIECES = 64
 """Slices that a choice of elements is joined from; a choice of more is a product with a matrix of zeros and ones."""
@@ -278,7 +280,10 @@ def _runs(places: list[int]) -> list[range]:
 
 
 def gather(call: Call) -> View:
-    """Elements at known places of an axis."""
+    """Elements at known places of an axis; rows of a table by whole numbers that are an input."""
+    table, rows = call.operand(0), call.operand(1)
+    if isinstance(table, Known) and isinstance(rows, View) and rows.value.type.dtype is DType.INT64:
+        return _embedded(call, table, rows)
     view, at = call.view(0), call.known(1)
     axis = axis_of(call.whole("axis", 0), view.rank)
     if BATCH in view.axes[axis]:
@@ -303,6 +308,13 @@ def gather(call: Call) -> View:
     shape = chosen.shape(call.net.batches[0])
     targets = [(*s[:axis], *places.shape, *s[axis + 1 :]) for s in map(chosen.shape, call.net.batches)]
     return chosen if places.ndim == 1 and len(shape) == view.rank else regrouped(call.net, chosen, targets)
+
+
+def _embedded(call: Call, table: Known, rows: View) -> View:
+    if table.array.ndim != 2 or axis_of(call.whole("axis", 0), 2):
+        raise Unreadable("whole numbers of an input choose rows of a matrix, nothing else")
+    value, place = call.net.plain(rows)
+    return plain_view(call.net.one(Embed(*table.array.shape), value, weights=(table,)), place)
 
 
 def _is_nearest(view: View, axis: int, places: Array) -> bool:

@@ -7,7 +7,9 @@ extent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,9 @@ OPSET = 21
 IR_VERSION = 10
 """The one that came with it."""
 ELEMENTS = {DType.FLOAT32: np.float32, DType.FLOAT16: np.float16}
-MOST_BYTES = 2**31 - 1
-"""What a protocol buffer may hold."""
+MOST_BYTES = 2**31 - 2**26
+"""Weights that a model holds itself: a protocol buffer has 2 GiB at most, and the graph takes some of them."""
+BESIDE = ".data"
 PRODUCER = "netdsl"
 MARK = bytes((0x08, IR_VERSION, 0x12, len(PRODUCER))) + PRODUCER.encode()
 """How every model that is written here begins: its IR version, its producer."""
@@ -48,16 +51,48 @@ def export(graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOAT3
     return data
 
 
-def model_of(graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOAT32) -> ModelProto:
-    """The model that `export` writes."""
+def save(
+    path: str, graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOAT32, *, force: bool = False
+) -> tuple[str, ...]:
+    """Write a model; weights that one file cannot hold lie beside it, in `<path>.data`. The paths of what was written.
+
+    Both files are written, or neither. Raises NetError: what `export` raises but E0907, and E0602, E0610.
+    """
+    beside = f"{path}{BESIDE}"
+    ours = os.path.isfile(path) and foreign(files.read(path, files.LOOKED_AT)) is None
+    if _size(graph, dtype) <= MOST_BYTES:
+        files.write(path, export(graph, weights, dtype), objection=foreign, force=force)
+        return (path,)
+    files.check_free(path, objection=foreign, force=force)
+    model = model_of(graph, weights, dtype, os.path.basename(beside))
+    had = os.path.lexists(beside)
+    parts = (_stored(weights[parameter.value.name], dtype) for parameter in graph.parameters)
+    files.write(beside, parts, objection=files.foreign, force=force or ours)
+    try:
+        files.write(path, model.SerializeToString(deterministic=True), objection=foreign, force=force)
+    except BaseException:
+        if not had:
+            with suppress(OSError):
+                os.unlink(beside)
+        raise
+    return path, beside
+
+
+def model_of(
+    graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOAT32, beside: str | None = None
+) -> ModelProto:
+    """The model that `export` writes; with `beside`, its weights lie in the file of that name."""
     _check(graph, dtype)
     arrays = {name: np.asarray(array) for name, array in weights.items()}
     check_weights(graph, arrays)
     element = np.dtype(ELEMENTS[dtype])
-    size = element.itemsize * sum(parameter.value.type.size for parameter in graph.parameters)
-    if size > MOST_BYTES:
-        message = f"an ONNX file holds at most {MOST_BYTES} bytes; the weights of {graph.name} take {size}"
+    if beside is None and _size(graph, dtype) > MOST_BYTES:
+        message = f"an ONNX file holds at most {MOST_BYTES} bytes; the weights of {graph.name} take more"
         raise NetError((Diagnostic(codes.WEIGHTS_TOO_LARGE, message),))
+    if beside is None:
+        initializers = [_initializer(p.value.name, arrays[p.value.name], element) for p in graph.parameters]
+    else:
+        initializers = list(_elsewhere(graph, element, beside))
     writer = _Writer(graph, element)
     for node in graph.walk():
         writer.layer(node)
@@ -68,7 +103,7 @@ def model_of(graph: Graph, weights: Mapping[str, Any], dtype: DType = DType.FLOA
             graph.name,
             [writer.declared(value.name, value.type) for value in graph.inputs],
             [writer.declared(name, value.type) for name, value in writer.outputs],
-            [*(_initializer(p.value.name, arrays[p.value.name], element) for p in graph.parameters), *writer.constants],
+            [*initializers, *writer.constants],
             value_info=writer.known,
         ),
         producer_name=PRODUCER,
@@ -95,6 +130,30 @@ def _check(graph: Graph, dtype: DType) -> None:
 
 def _initializer(name: str, array: NDArray[Any], element: np.dtype[Any]) -> TensorProto:
     return numpy_helper.from_array(np.ascontiguousarray(array, element).reshape(array.shape), name)
+
+
+def _elsewhere(graph: Graph, element: np.dtype[Any], beside: str) -> Iterator[TensorProto]:
+    """Weights as places in another file, one after the other."""
+    offset = 0
+    for parameter in graph.parameters:
+        type = parameter.value.type
+        tensor = TensorProto(name=parameter.value.name, dims=type.shape, data_location=TensorProto.EXTERNAL)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(element)
+        length = element.itemsize * type.size
+        for key, value in (("location", beside), ("offset", str(offset)), ("length", str(length))):
+            tensor.external_data.add(key=key, value=value)
+        offset += length
+        yield tensor
+
+
+def _stored(weight: Any, dtype: DType) -> memoryview:
+    """The bytes of a weight, as ONNX stores them."""
+    return np.ascontiguousarray(weight, np.dtype(ELEMENTS[dtype]).newbyteorder("<")).reshape(-1).view(np.uint8).data
+
+
+def _size(graph: Graph, dtype: DType) -> int:
+    """Bytes of the weights."""
+    return np.dtype(ELEMENTS.get(dtype, np.float32)).itemsize * sum(p.value.type.size for p in graph.parameters)
 
 
 class _Writer:

@@ -17,8 +17,8 @@ def recurrent(op: Recurrent, at: Site, *inputs: str) -> tuple[str, ...]:
     """LSTM or GRU, steps in front."""
     x, *before = inputs[:-4]
     weight_ih, weight_hh, bias_ih, bias_hh = (_reordered(op.word, at, weight) for weight in inputs[-4:])
-    results = _run(op.word, op.reverse, op.out, at, (x, weight_ih, weight_hh, bias_ih, bias_hh), before)
-    return results if op.state else results[:1]
+    y, *after = _run(op.word, op.reverse, op.out, at, (x, weight_ih, weight_hh, bias_ih, bias_hh), before)
+    return (y, *(_end(at, state) for state in after)) if op.state else (y,)
 
 
 def recurrence(op: Recurrence, at: Site, x: str, *others: str) -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def recurrence(op: Recurrence, at: Site, x: str, *others: str) -> tuple[str, ...
     rows, out = at.types[1].shape
     same, zeros = _reordered(op.cell, at, at.reals("same", np.eye(rows))), at.reals("zeros", np.zeros(rows))
     y, *after = _run(op.cell, op.reverse, out, at, (x, same, weight, zeros, bias), others[2:])
-    return (y, after[1]) if op.cell == "lstm" else (y,)
+    return (y, _end(at, after[1])) if op.cell == "lstm" else (y,)
 
 
 def _reordered(cell: str, at: Site, weight: str) -> str:
@@ -38,7 +38,7 @@ def _reordered(cell: str, at: Site, weight: str) -> str:
 def _run(
     cell: str, reverse: bool, out: int, at: Site, parts: tuple[str, ...], before: Sequence[str]
 ) -> tuple[str, ...]:
-    """All h, then the state after the last step."""
+    """All h, then the state after the last step, the one direction in front."""
     x, weight_ih, weight_hh, bias_ih, bias_hh = parts
     front = at.ints("front", [0])
     weights = [at("Unsqueeze", w, front) for w in (weight_ih, weight_hh, at("Concat", bias_ih, bias_hh, axis=0))]
@@ -52,4 +52,8 @@ def _run(
         linear_before_reset=1 if cell == "gru" else None,
     )
     y = at("Transpose", at("Squeeze", y, at.ints("direction", [1])), perm=(1, 0, 2))
-    return (y, *(at("Squeeze", state, front) for state in after))
+    return (y, *after)
+
+
+def _end(at: Site, state: str) -> str:
+    return at("Squeeze", state, at.ints("direction", [0]))

@@ -12,6 +12,7 @@ from exported import run
 
 import netdsl
 from netdsl.cli.main import main
+from netdsl.onnx import write as writer
 from netdsl.onnx.write import IR_VERSION, OPSET
 from netdsl.weights import write
 
@@ -90,13 +91,41 @@ def test_other_dtypes_are_refused(net: netdsl.Network, dtype: str) -> None:
         net.export("small.onnx", net.init_weights(), dtype=dtype)
 
 
-def test_more_than_a_file_can_hold_is_refused(net: netdsl.Network) -> None:
+def test_more_than_bytes_can_hold_is_refused(net: netdsl.Network) -> None:
     large = netdsl.load("small.net", classes=2_500_000)
     weights = {
         p.value.name: np.broadcast_to(np.float32(0), p.value.type.shape) for p in large.graph.parameters
     }  # takes no memory
     with pytest.raises(netdsl.NetError, match="E0907"):
-        large.export("large.onnx", weights)
+        writer.export(large.graph, weights)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_weights_that_a_file_cannot_hold_lie_beside_it(
+    net: netdsl.Network, dtype: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(writer, "MOST_BYTES", 100)
+    command = ["export", "small.net", "--weights", "small.safetensors", "-o", "out.onnx", "--dtype", dtype]
+    assert main(command) == 0
+    assert "wrote out.onnx.data" in capsys.readouterr().err
+    weights = net.init_weights()
+    size = np.dtype(dtype).itemsize * sum(array.size for array in weights.values())
+    assert Path("out.onnx.data").stat().st_size == size
+    assert Path("out.onnx").stat().st_size < size
+    onnx.checker.check_model("out.onnx", full_check=True)
+    x = np.ones((2, 3, 8, 8), dtype)
+    (found,) = run("out.onnx", {"image": x})  # type: ignore[arg-type]
+    wanted = net.run(x.astype(np.float32), weights)
+    assert abs(found - wanted).max() <= (2e-5 if dtype == "float32" else 1e-2) * abs(wanted).max()
+    imported = netdsl.from_onnx("out.onnx")
+    assert [array.tolist() for array in imported.weights.values()] == [
+        array.astype(dtype).tolist() for array in weights.values()
+    ]
+    assert main(command) == 0, "its own files are replaced"
+    Path("other.onnx.data").write_text("mine")
+    assert main([*command[:5], "other.onnx"]) == 2
+    assert Path("other.onnx.data").read_text() == "mine"
+    assert not Path("other.onnx").exists()
 
 
 def test_without_onnx_the_extra_is_named(

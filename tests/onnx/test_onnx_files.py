@@ -192,6 +192,17 @@ def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
     assert [np.array_equal(array, weight) for array in imported.weights.values()] == [True]
 
 
+def test_many_tensors_in_one_external_file_are_bounded(tmp_path: Path) -> None:
+    def outside(t: Any) -> None:
+        t.ClearField("raw_data")
+        t.dims[:] = [2**20, 2**13]
+        t.data_location = TensorProto.EXTERNAL
+        t.external_data.add(key="location", value="weights.bin")
+
+    error, _ = refusal(tmp_path, lying(outside))
+    assert error.diagnostics[0].code == codes.WEIGHTS_TOO_LARGE
+
+
 def test_open_and_absurd_shapes(tmp_path: Path) -> None:
     error, text = refusal(tmp_path, model([conv()], WEIGHT, ("N", 3, "H", "W")))
     assert error.diagnostics[0].code == codes.OPEN_SHAPE
