@@ -16,7 +16,6 @@ from netdsl.passes.dead_code import DeadCode
 from netdsl.passes.manager import Remarks
 from netdsl.tensor import DType
 
-
 NEAR = 200
 """Values that are looked at on the way back from one to another."""
 
