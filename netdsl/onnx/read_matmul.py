@@ -29,9 +29,10 @@ def connected(net: Net, view: View, weights: tuple[Known, ...]) -> View:
 
 
 def transposed(known: Known) -> Known:
-    """A matrix with its axes swapped, called as before."""
+    """A matrix with its axes swapped, called as before, or as before it was swapped first."""
     array = known.fixed("a weight")
-    return replace(known, array=np.ascontiguousarray(np.swapaxes(array, -1, -2)))
+    name = known.name.removesuffix(".transpose")
+    return replace(known, array=np.ascontiguousarray(np.swapaxes(array, -1, -2)), name=name)
 
 
 def matmul(call: Call) -> View:

@@ -16,6 +16,8 @@ from netdsl.ir.graph import Node, Value
 from netdsl.limits import Limits
 from netdsl.onnx.read_values import BATCH, Array, Axes, Axis, Extents, Known, Unreadable, View, plain_view
 from netdsl.ops.base import ZEROS, Op
+from netdsl.ops.linear import Fc
+from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import Flatten, PixelShuffle, Reshape, Shuffle, Tokens, Transpose
 
 WEIGHT = ".weight"
@@ -37,6 +39,7 @@ class Net:
         self._taken: set[str] = set()
         self._arranged: dict[tuple[Value, Extents, Axes], Value] = {}
         self._parameters: dict[tuple[str, Extents], Value] = {}
+        self._tables: dict[str, Value] = {}
         self._makers: dict[Value, Node] = {}
         self._uses: dict[tuple[Op, tuple[str, ...]], str] = {}
 
@@ -67,10 +70,17 @@ class Net:
         own = all(array.size and (array == array.flat[0]).all() for array in arrays)
         shared = self._uses.get(key) if weights and all(key[1]) and not own else None
         label = self.unique(name or stem or self.here or op.word, [weight.name for weight in signature.weights])
-        results = self.builder.node(op, operands, name=label, shared=shared, signature=signature)
+        tied = self._tables.get(weights[0].name) if isinstance(op, Fc) and len(weights) == 1 else None
+        if tied is not None and tied.type == wanted[0].type:  # a head that has the table of the words for weights
+            results = self.builder.node(op, operands, name=label, weights=(tied,), signature=signature)
+        else:
+            tied = None
+            results = self.builder.node(op, operands, name=label, shared=shared, signature=signature)
+        if isinstance(op, Embed) and weights[0].name:
+            self._tables.setdefault(weights[0].name, self.builder.nodes[-1].inputs[1])
         self._check(results)
         self._makers.update(dict.fromkeys(results, self.builder.nodes[-1]))
-        if weights and not shared:
+        if weights and not shared and tied is None:
             self._uses[key] = label
             for weight, array in zip(wanted, arrays, strict=True):
                 self.weights[f"{label}.{weight.name}"] = np.ascontiguousarray(array, np.float32)
