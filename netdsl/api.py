@@ -172,8 +172,8 @@ class Network:
     ) -> Artifact:
         """A module that runs without netdsl: `.source` is its text, `.write(path)` writes it.
 
-        A dtype is a name, or NumPy's or PyTorch's dtype of that name. `tuned` is a file of tiles that a Triton module
-        has measured with `--tune`. Raises NetError where there is no such backend (E0701), where it lacks the dtype
+        A dtype is a name, or NumPy's or PyTorch's dtype of that name. `tuned` is a file that a module of this
+        net wrote with `--tune`. Raises NetError where there is no such backend (E0701), where it lacks the dtype
         (E0703) or an operator (E0704), and where the file is none (E0705) or does not fit (E0706).
         """
         name, element = arguments.word("backend", backend), arguments.dtype_name(dtype)

@@ -32,6 +32,10 @@ def dtype_named(name: str) -> DType:
     return known[name]
 
 
+TUNABLE = {"numpy": "tuned", "triton": "tiling"}
+"""Backends whose modules can tune themselves, with the option of theirs that takes what was found."""
+
+
 def load(name: str) -> Any:
     """The module of a backend. Raises NetError where there is none (E0701) or a library is missing (E0702)."""
     if name not in BACKENDS:
@@ -52,14 +56,14 @@ def generate(
     """The module of a graph. Raises NetError where the backend lacks the dtype (E0703) or an operator (E0704).
 
     `init_command` is what the module tells those to type who have no weights; `observe` sees the graph after each pass.
-    `tuned` is a file of tiles that a Triton module has measured (E0705, E0706; E0615 with another backend).
+    `tuned` is a file of what a module has measured with `--tune` (E0705, E0706; E0615 with the backend torch).
     """
     module, element = load(backend), dtype_named(dtype)
     options = {}
     if tuned is not None:
-        if backend != "triton":
-            raise _refuse(codes.BAD_OPTION, f"tuned tiles are for the backend triton, not for {backend}", None)
-        options["tiling"] = extras.load("netdsl.codegen.triton.tuned", "backend triton").read(tuned)
+        if backend not in TUNABLE:
+            raise _refuse(codes.BAD_OPTION, f"there is nothing to tune in modules of the backend {backend}", None)
+        options[TUNABLE[backend]] = extras.load(f"netdsl.codegen.{backend}.tuned", f"backend {backend}").read(tuned)
     source_name = graph.span.source.name if graph.span else f"{graph.name}.net"
     artifact: Artifact = module.compile_graph(
         graph, element, source_name=source_name, init_command=init_command, observe=observe, **options

@@ -14,6 +14,7 @@ from netdsl.codegen.numpy.channels_last import convolutions_last
 from netdsl.codegen.numpy.lowerings import LOWERED
 from netdsl.codegen.numpy.planner import Planner
 from netdsl.codegen.numpy.program import Program
+from netdsl.codegen.numpy.tuned import BLOCKS, Tuned
 from netdsl.codegen.plan import legend
 from netdsl.codegen.printing import Bracket, definition, dictionary, entry, lines
 from netdsl.codegen.render import SHARED, environment, literal
@@ -26,7 +27,7 @@ from netdsl.tensor import DType, shape_text
 
 PACKAGE = "netdsl.codegen.numpy"
 DTYPES = (DType.FLOAT32, DType.FLOAT64)
-PARTS = ("module", "threads", "model", "script", *SHARED)
+PARTS = ("module", "threads", "model", "script", "tune", *SHARED)
 """Templates that are parts of every module; all others are kernels."""
 
 
@@ -37,17 +38,21 @@ def compile_graph(
     init_command: str = "",
     observe: Observer | None = None,
     passes: Sequence[Pass] = CHANNELS_LAST,
+    tuned: Tuned | None = None,
 ) -> Artifact:
     """One module that computes `graph` in float32 or float64.
 
     `source_name` is the `.net` file's name, for comments; `init_command` makes weights, for the message where there are
-    none (by default `netdsl init` with that name). `observe` sees every stage of `passes`.
+    none (by default `netdsl init` with that name). `observe` sees every stage of `passes`. `tuned` is what a
+    module of this net has measured.
 
-    Raises NetError: E0703, E0704.
+    Raises NetError: E0703, E0704, E0706.
     """
     _check(graph, dtype)
     optimized, remarks = run_passes(graph, passes, observe)
-    program = Planner(convolutions_last(optimized), dtype, reserved_names()).run()
+    tuned = tuned or Tuned()
+    program = Planner(convolutions_last(optimized), dtype, reserved_names(), tuned).run()
+    tuned.check(graph.name, dtype)
     init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init)
     return Artifact(graph.name, "numpy", sealed(source), str(program.plan), tuple(map(str, remarks)))
@@ -137,6 +142,8 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
         images=images,
         cached="winograd" in program.kernels or "pack_tiles" in program.kernels,
         several=len(graph.results) > 1,
+        net=graph.name,
+        tunable=tuple(name for name in BLOCKS if name in program.kernels),
         init=init,
     )
 

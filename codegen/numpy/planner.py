@@ -14,6 +14,7 @@ from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
+from netdsl.codegen.numpy.lowerings.conv import conv
 from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, steps_of
 from netdsl.codegen.numpy.parts import can_be_part
 from netdsl.codegen.numpy.prelude import extents, short, together
@@ -21,6 +22,7 @@ from netdsl.codegen.numpy.program import Layer, Program, Recipe
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
 from netdsl.codegen.numpy.tails import Link, Tail, statements, step_statement, tail, tail_reads
+from netdsl.codegen.numpy.tuned import Tuned
 from netdsl.codegen.plan import Buffer, Kernel, Launch, Part, Plan
 from netdsl.codegen.printing import Expression, copy, keywords, statement
 from netdsl.codegen.render import literal
@@ -37,12 +39,13 @@ ALIGNMENT = 64
 
 
 class Planner:
-    """Walks a graph once. `reserved` are the names that the module around uses itself."""
+    """Walks a graph once. `reserved` are the names that the module around uses itself, `tuned` what was measured."""
 
-    def __init__(self, graph: Graph, dtype: DType, reserved: tuple[str, ...]) -> None:
+    def __init__(self, graph: Graph, dtype: DType, reserved: tuple[str, ...], tuned: Tuned) -> None:
         self._graph = graph
         self._dtype = dtype
         self._reserved = reserved
+        self._tuned = tuned
         self._scope = Scope(graph, reserved)
         self._slices = joined_values(graph, can_be_part)
         self._joined = joined_results(graph, self._slices)
@@ -213,7 +216,10 @@ class Planner:
         if operator is not None:
             whole = Link(anchor.op.word, operator, (), anchor.inputs)
             return Layer(note, tuple(self._elementwise(node, [whole, *_links(rest, node, anchor, stored)])))
-        lowered = LOWERINGS[type(anchor.op)](anchor.op, anchor)
+        if isinstance(anchor.op, Conv):
+            lowered: Call | tuple[Call, ...] = conv(anchor.op, anchor, self._tuned)
+        else:
+            lowered = LOWERINGS[type(anchor.op)](anchor.op, anchor)
         written: list[str] = []
         for call in lowered if isinstance(lowered, tuple) else (lowered,):
             layout = FIRST if isinstance(anchor.op, Fc) else LAST

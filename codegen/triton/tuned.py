@@ -9,18 +9,16 @@ from math import prod
 from typing import cast
 
 from netdsl import codes, files
+from netdsl.codegen import tuned
 from netdsl.codegen.names import comment
 from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.tiling import DefaultTiling
 from netdsl.codegen.triton.work import Chain, Pair, Product, Sum, Tables, Tile
-from netdsl.diagnostics import NetError
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
 
 FORMAT = "netdsl tuned tiles 1"
-MOST_BYTES = 2**20
-"""Bytes of a file: some thousand tiles."""
 ABOUT = ("net", "dtype", "device", "torch", "triton")
 ENTRY = ("shape", "samples", "tile", "before_us", "after_us")
 SIZES = frozenset(1 << i for i in range(9))
@@ -49,9 +47,7 @@ class Tuned(DefaultTiling):
 
     def check_net(self, name: str, dtype: DType) -> None:
         """Refuse (E0706) a file that was measured on another net, or in another element type."""
-        if (self.net, self.dtype) != (name, dtype.label):
-            message = f"{self.path} holds tiles of net {self.net} in {self.dtype}, not of {name} in {dtype.label}"
-            raise files.refuse(codes.TUNED_ELSEWHERE, message)
+        tuned.check_net(self.path, (self.net, self.dtype), name, dtype, "tiles")
 
     def check_shapes(self, known: Iterable[str]) -> None:
         """Refuse (E0706) tiles of shapes that the net does not have."""
@@ -87,46 +83,30 @@ class Tuned(DefaultTiling):
 
 def read(path: str) -> Tuned:
     """The tiles of a file. Raises NetError: E0601 (it cannot be read), E0705 (it is no such file)."""
-    data = files.read(path, MOST_BYTES)
-    if len(data) > MOST_BYTES:
-        raise _no_file(path, f"it is larger than {MOST_BYTES} bytes")
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _no_file(path, "it is not JSON") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise _no_file(path, f'it does not say "format": "{FORMAT}"')
-    for name in ABOUT:
-        if not isinstance(found.get(name), str) or len(found[name]) > 200:
-            raise _no_file(path, f"its {name} is not a text of at most 200 characters")
+    found = tuned.content(path, FORMAT, ABOUT)
     target = found.get("target")
-    if not _is_whole(target) or target not in DEVICES:
-        raise _no_file(path, f"its target is none of {', '.join(map(str, DEVICES))}")
+    if not tuned.is_whole(target) or target not in DEVICES:
+        raise tuned.not_tuned(path, f"its target is none of {', '.join(map(str, DEVICES))}")
     entries = found.get("tiles")
     if not isinstance(entries, list):
-        raise _no_file(path, "its tiles are not a list")
+        raise tuned.not_tuned(path, "its tiles are not a list")
     measured: dict[str, dict[int, tuple[object, ...]]] = {}
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or set(entry) != set(ENTRY):
-            raise _no_file(path, f"entry {number} of its tiles does not hold {', '.join(ENTRY)}")
+            raise tuned.not_tuned(path, f"entry {number} of its tiles does not hold {', '.join(ENTRY)}")
         shape, samples, numbers, *times = (entry[name] for name in ENTRY)
-        sound = isinstance(shape, str) and _is_whole(samples) and 0 < samples < 2**31 and isinstance(numbers, list)
+        sound = isinstance(shape, str) and tuned.is_whole(samples) and 0 < samples < 2**31 and isinstance(numbers, list)
         if not sound or not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
-            raise _no_file(
+            raise tuned.not_tuned(
                 path, f"entry {number} of its tiles holds something else than a shape, samples, a tile, times"
             )
         of_shape = measured.setdefault(shape, {})
         if samples in of_shape:
-            raise _no_file(path, f"entry {number} of its tiles repeats `{comment(shape)}` at {samples} samples")
+            raise tuned.not_tuned(path, f"entry {number} of its tiles repeats `{comment(shape)}` at {samples} samples")
         of_shape[samples] = tuple(numbers)
     net, dtype, device, torch, triton = (comment(found[name]) for name in ABOUT)
     tiles = {shape: tuple(sorted(of_shape.items())) for shape, of_shape in measured.items()}
     return Tuned(path, net, dtype, device, f"torch {torch}, triton {triton}", cast(int, target), tiles)
-
-
-def _no_file(path: str, why: str) -> NetError:
-    message = f"{path} is not a file of tuned tiles: {why}"
-    return files.refuse(codes.NOT_TUNED, message, "`python MODULE.py --weights FILE --tune` writes one")
 
 
 def _tile(numbers: tuple[object, ...]) -> Tile | None:
@@ -136,7 +116,7 @@ def _tile(numbers: tuple[object, ...]) -> Tile | None:
     rows, n, k, warps, stages, *split = numbers
     box = tuple(rows) if isinstance(rows, list) else ((rows,) if split else ())
     sizes = (*(box or (rows,)), n, k, warps, stages, *split)
-    if not all(_is_whole(size) for size in sizes) or len(box) not in (0, 1, 3):
+    if not all(tuned.is_whole(size) for size in sizes) or len(box) not in (0, 1, 3):
         return None
     m, n, k, warps, stages, share = cast(
         tuple[int, ...], (prod(box) if box else rows, n, k, warps, stages, *(split or [1]))
@@ -158,7 +138,3 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         return tile.warps == 4
     even = not product.even or product.depth % tile.k == 0
     return even and tile.warps in (4, 8) and tile.k * product.dtype.size <= 128
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", dest="output", metavar="OUT.py", help="where to (./<net>.py); - for standard output")
     parser.add_argument("--dump", metavar="DIR", help="write the IR after every pass into DIR")
     parser.add_argument("--remarks", action="store_true", help="say what nearly was optimised, and why it was not")
-    parser.add_argument("--tuned", metavar="FILE", help="tiles that a Triton module has measured with --tune")
+    parser.add_argument("--tuned", metavar="FILE", help="what a module has measured with --tune")
     parser.add_argument("--force", action="store_true", help="replace a file that netdsl did not generate")
     options = parser.parse(arguments)
     return common.run(options, lambda report: _compile(options, report))

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from math import prod
 
 from netdsl.codegen.numpy.calls import Call, Window
-from netdsl.codegen.numpy.storage import View, last
+from netdsl.codegen.numpy.storage import LAST, View, last, stored_shape
+from netdsl.codegen.numpy.tuned import Tuned, layer_class
 from netdsl.ir.graph import Node
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.window import extent
 
+NOT_TUNED = Tuned()
 BLOCK_BYTES = 1 << 20
 """Scratch of one block: it should stay in a core's second-level cache (1 to 2 MB) while it is worked on."""
 ELEMENT_BYTES = 4
@@ -25,6 +27,10 @@ COPY_RATE = 20e9
 """Of one core as measured: operations a second of a product and of Winograd's thin ones, bytes moved a second."""
 
 
+MOST_SCRATCH = 1 << 24
+"""Elements of scratch that a measured block may have, as `tune.py.j2` has it."""
+MOST_IMAGES = 64
+"""Whole images of a block."""
 LONGEST_RUN = 8192
 """Elements of the longest inner loop of a depthwise kernel: a row of input, weights and result stay in cache."""
 
@@ -91,14 +97,19 @@ class Block:
         return f"N{self.images}" if self.images > 1 else f"R{self.rows}"
 
 
-def conv(op: Conv, node: Node) -> Call:
-    """One of four kernels: pointwise, depthwise, grouped, or the general one (im2col)."""
+def conv(op: Conv, node: Node, tuned: Tuned = NOT_TUNED) -> Call:
+    """One of five kernels: pointwise, depthwise, grouped, Winograd's, or the general one (im2col).
+
+    What `tuned` says of such a layer comes before the model. Raises NetError (E0706) where no layer can be like that.
+    """
     x, weight = node.inputs[:2]
     (result,) = node.outputs
     channels = x.type.shape[0]
     arguments = (last(x),)
+    extents = stored_shape(x.type, LAST), stored_shape(result.type, LAST)
     if prod(op.kernel) == 1 and prod(op.stride) == 1 and not any(op.padding) and op.groups == 1:
-        rows = max(64, BLOCK_BYTES // (ELEMENT_BYTES * (channels + op.out)))
+        _, given = tuned.choice(layer_class(*extents), "conv_1x1")
+        rows = given[0] if given else max(64, BLOCK_BYTES // (ELEMENT_BYTES * (channels + op.out)))
         packed = View(weight, pack="pack_1x1")
         return Call("conv_1x1", (*arguments, packed), (last(result),), Rows(rows), crew=True, tailed=True)
 
@@ -106,14 +117,24 @@ def conv(op: Conv, node: Node) -> Call:
     kernel, stride, dilation = (two_axes(v, 1) for v in (op.kernel, op.stride, op.dilation))
     padding = both_ends(op.padding)
     height, width = two_axes(result.type.shape[1:], 1)
-    if not expand and op.kernel == (3, 3) and {*op.stride, *op.dilation, op.groups} == {1}:
-        found = winograd(op, node, arguments[0])
-        if found is not None:
-            return found
     depthwise = op.groups == channels == op.out
+    kinds: tuple[str, ...] = ("conv_im2col",) if op.groups == 1 and not depthwise else ()
+    if kinds and not expand and kernel == (3, 3) and {*stride, *dilation} == {1}:
+        kinds = ("conv_im2col", "conv_winograd")
+    lead = (1,) if expand else ()
+    layer = layer_class(*((*lead, *shape) for shape in extents), kernel, stride, dilation, padding)
+    chosen, numbers = tuned.choice(layer, *kinds) if kinds else ("", ())
+    if "conv_winograd" in kinds and chosen != "conv_im2col":
+        tiles = _tiles(numbers, height, padding) if numbers else best_tiles(op, node)
+        if numbers and tiles is None:
+            raise tuned.refuse(layer, chosen)
+        if tiles is not None:
+            return _within(winograd(op, node, tiles), tuned if numbers else None, layer)
     # What a block holds for each output position: its window, as a row of the matrix. Depthwise ones hold none.
     per_position = channels if depthwise else channels * prod(kernel) + (op.out if op.groups > 1 else 0)
-    images, rows = block(height, width, per_position)
+    images, rows = numbers if numbers else block(height, width, per_position)
+    if rows > height or images > MOST_IMAGES or (images > 1 and rows < height):
+        raise tuned.refuse(layer, chosen)
     halo_rows = (rows - 1) * stride[0] + extent(kernel[0], dilation[0])
     halo_columns = (width - 1) * stride[1] + extent(kernel[1], dilation[1])
     halo = halo_rows * halo_columns * channels if any(padding) else 0
@@ -125,7 +146,7 @@ def conv(op: Conv, node: Node) -> Call:
         kind, packed = "conv_grouped", View(weight, pack="pack_groups", pack_spec=Groups(op.groups))
     else:
         kind, packed = "conv_im2col", View(weight, pack="pack_taps")
-    return Call(
+    call = Call(
         kind,
         (last(x).then(expand), packed),
         (last(result).then(expand),),
@@ -136,9 +157,17 @@ def conv(op: Conv, node: Node) -> Call:
         tailed=True,
         expand=expand,
     )
+    return _within(call, tuned if numbers else None, layer)
 
 
-def winograd(op: Conv, node: Node, x: View) -> Call | None:
+def _within(call: Call, tuned: Tuned | None, layer: str) -> Call:
+    """A call whose scratch memory has a bound, where a file chose its block (E0706)."""
+    if tuned and call.scratch > MOST_SCRATCH:
+        raise tuned.refuse(layer, call.function)
+    return call
+
+
+def best_tiles(op: Conv, node: Node) -> Tiles | None:
     """F(4,3) or F(2,3), whichever the model finds cheaper; None where im2col is."""
     channels = node.inputs[0].type.shape[0]
     features, height, width = node.outputs[0].type.shape
@@ -146,25 +175,36 @@ def winograd(op: Conv, node: Node, x: View) -> Call | None:
     size = min(choices, key=choices.__getitem__)
     if choices[size] >= _seconds(1, height, width, channels, features):
         return None
-    points = (size + 2) ** 2
     down, across = -(-height // size), -(-width // size)
-    widest = max(channels, features)
-    tiles = max(WINOGRAD_BYTES // (ELEMENT_BYTES * 2 * points * widest), 64)
-    images, rows = 1, down
+    tiles = max(WINOGRAD_BYTES // (ELEMENT_BYTES * 2 * (size + 2) ** 2 * max(channels, features)), 64)
     if tiles >= down * across:
-        images = min(-(-tiles // (down * across)), 64)
-    else:
-        parts = -(-down // max(tiles // across, 1))
-        rows = -(-down // parts)
-    halo = (rows * size + 2) * (across * size + 2) * channels
-    packed = View(node.inputs[1], pack="pack_tiles", pack_spec=Size(size))
+        return Tiles(size, min(-(-tiles // (down * across)), MOST_IMAGES), down * size, both_ends(op.padding))
+    parts = -(-down // max(tiles // across, 1))
+    return Tiles(size, 1, -(-down // parts) * size, both_ends(op.padding))
+
+
+def _tiles(numbers: tuple[int, ...], height: int, padding: tuple[int, ...]) -> Tiles | None:
+    """Tile, images and rows as they were measured; None where no layer of this height can have them."""
+    size, images, rows = numbers
+    whole = -(-height // size) * size
+    sound = size in (2, 4) and rows % size == 0 and rows <= whole and images <= MOST_IMAGES
+    return Tiles(size, images, rows, padding) if sound and (images == 1 or rows == whole) else None
+
+
+def winograd(op: Conv, node: Node, tiles: Tiles) -> Call:
+    """Tiles by Winograd's algorithm."""
+    channels = node.inputs[0].type.shape[0]
+    features, _, width = node.outputs[0].type.shape
+    points, across = (tiles.size + 2) ** 2, -(-width // tiles.size)
+    halo = (tiles.rows + 2) * (across * tiles.size + 2) * channels
+    packed = View(node.inputs[1], pack="pack_tiles", pack_spec=Size(tiles.size))
     return Call(
         "conv_winograd",
-        (x, packed, View(node.inputs[2]) if op.bias else None),
+        (last(node.inputs[0]), packed, View(node.inputs[2]) if op.bias else None),
         (last(node.outputs[0]),),
-        Tiles(size, images, rows * size, both_ends(op.padding)),
+        tiles,
         crew=True,
-        scratch=images * (2 * points * rows * across * widest + halo),
+        scratch=tiles.images * (2 * points * (tiles.rows // tiles.size) * across * max(channels, features) + halo),
         tailed=True,
         biased=True,
     )
@@ -205,7 +245,7 @@ def block(height: int, width: int, per_position: int) -> tuple[int, int]:
     """Images and rows of a block of at most BLOCK_BYTES (one row at least); blocks of an image are about equal."""
     positions = BLOCK_BYTES // (ELEMENT_BYTES * per_position)
     if positions >= height * width:
-        return min(positions // (height * width), 64), height
+        return min(positions // (height * width), MOST_IMAGES), height
     blocks = -(-height // max(positions // width, 1))
     return 1, -(-height // blocks)
 
