@@ -196,7 +196,7 @@ def test_files_of_other_nets_and_backends_are_refused(tmp_path: Path) -> None:
     code, message = refused(path, json.dumps(entry(shape="conv 9x9")).encode())
     assert (code, "a shape that net Small does not have" in message) == (str(codes.TUNED_ELSEWHERE), True)
     code, _ = refused(path, json.dumps(content()).encode(), "numpy")
-    assert code == str(codes.BAD_OPTION)
+    assert code == str(codes.NOT_TUNED)
     with pytest.raises(NetError) as caught:
         backends.generate(small(), "triton", "float16", tuned=str(tmp_path / "none.json"))
     assert caught.value.diagnostics[0].code == codes.CANNOT_READ
