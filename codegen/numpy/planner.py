@@ -31,7 +31,7 @@ from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
 from netdsl.ops.norm import BatchNormScale
-from netdsl.ops.shape import Reshape
+from netdsl.ops.shape import Concat, Reshape
 from netdsl.tensor import DType, Layout, TensorType
 
 ALIGNMENT = 64
@@ -237,9 +237,11 @@ class Planner:
         self._launch(node, "copies" if copied else "in place", [View(value) for value in node.inputs], (View(result),))
         if not copied:
             return [f"# {target}: all its parts are where they belong."]
+        assert isinstance(node.op, Concat)
+        axis = node.op.axis  # weights lie channels first, and are turned
         written = []
         for value, start in copied:
-            part = View(result).then(f"[..., {start}:{start + stored_shape(value.type)[-1]}]")
+            part = View(result).then(f"[..., {start}:{start + value.type.shape[axis]}]")
             source = aligned(value, value.type.rank, layout_of(result.type))
             written.append(statement("", "np.copyto", [self._scope.text(part), self._scope.text(source)]))
         return written

@@ -115,9 +115,9 @@ PAPERS = [
     ("gpt2.net", "GPT2", {}, "params", "124.439808", M),
     # Karras et al. 2020, section 4.2 (of the larger networks): the generator's.
     ("stylegan2.net", "StyleGAN2", {}, "params", "30", M),
-    # Ho et al. 2020, appendix B.
-    ("ddpm.net", "DDPM", {}, "params", "35.7", M),
-    # PyTorch's DCGAN example, as its parameters are counted.
+    # Ho et al. 2020, appendix B, who have 35.7; https://huggingface.co/google/ddpm-cifar10-32, their model, as counted.
+    ("ddpm.net", "DDPM", {}, "params", "35.746307", M),
+    # PyTorch's DCGAN example, as torchsummary counts it (both figures stand in many public READMEs).
     ("dcgan.net", "DCGANGenerator", {}, "params", "3.576704", M),
     ("dcgan.net", "DCGANDiscriminator", {}, "params", "2.765568", M),
     # https://github.com/HRNet/HRNet-Image-Classification, README.md; its lib/utils/modelsummary.py divides by 1024**3.

@@ -56,9 +56,9 @@ class Trace:
         self.inputs.append(self.tensor(TensorType(shape, dtype)))
         return self.inputs[-1]
 
-    def parameter(self, shape: tuple[int, ...], kind: str = "normal") -> int:
+    def parameter(self, shape: tuple[int, ...], kind: str = "normal", trainable: bool = True) -> int:
         value = self.tensor(TensorType(shape, DType.FLOAT32, 0))
-        self.parameters[value] = self._weight(WeightSpec(shape, kind))
+        self.parameters[value] = self._weight(WeightSpec(shape, kind, trainable))
         return value
 
     def operands(self, layer: Layer) -> tuple[TensorType, ...]:

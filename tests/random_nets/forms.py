@@ -7,29 +7,33 @@ from typing import Any
 
 from attribute_values import fits, has_map
 from blocks import block_call, conditional_block, family_block, input_block, over_blocks, shared_layer
+from compounds import (
+    attended,
+    best_rows,
+    boxes_that_stay,
+    carried,
+    cut_like,
+    modulated,
+    places,
+    regions,
+    several,
+    tied,
+)
 from expansion import Trace
 from items import IT, Author, Item, Reference, Scope, braces, named, sequence, tensors
 from operators import (
     anywhere,
-    best_rows,
-    boxes_that_stay,
-    carried,
     chosen,
-    cut_like,
     divided,
     guarded,
     joined_end_to_end,
     layer,
     let,
     literal,
-    modulated,
     on_it,
     own,
-    places,
     product,
     raised,
-    regions,
-    several,
     shifted,
     with_named,
     with_param,
@@ -563,6 +567,8 @@ FREE_SIMPLE = (
     _simple(cut_like, "trace scope x"),
     _simple(modulated, "x"),
     _simple(carried, "x"),
+    _simple(attended, "trace scope x"),
+    _simple(tied, "trace scope x"),
 )
 BLOCKS = tuple(
     _simple(draw, takes)

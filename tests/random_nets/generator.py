@@ -8,6 +8,7 @@ from typing import Any
 
 from attribute_values import ANY, has_map
 from blocks import DRAWS, declared, parameters, steps
+from compounds import INDICES, attended, discrete
 from dice import Dice
 from expansion import Trace
 from forms import item
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from items import IT, Author, Item, Scope, sequence
 from operators import layer, let, on_it, own, param
 
-from netdsl.ops import elementwise, shape
+from netdsl.ops import attention, elementwise, shape
 from netdsl.ops.base import Op
 from netdsl.ops.sequence import Embed
 from netdsl.tensor import DType, TensorType
@@ -24,8 +25,6 @@ ENTROPY = 1000
 ITEMS = 10
 DEPTH = 2
 """Bodies within bodies."""
-INDICES = 32
-"""Whole numbers of inputs are below this."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,13 @@ def write(entropy: bytes) -> RandomNet:
     if names and has_map(trace.types[it]):
         items.append(steps(author, names, False))
         it = items[-1].run(trace, scope, it)
-    words = [name for name, value in scope.tensors.items() if _is_discrete(trace, value, DType.INT64)]
+    if discrete(trace, scope, DType.BOOL) and dice.chance(80):
+        first = attended(author, trace, scope, trace.types[it])
+        if first is not None:
+            author.count("attended")
+            items.append(first)
+            it = first.run(trace, scope, it)
+    words = discrete(trace, scope, DType.INT64)
     if words and dice.chance(70):
         items.append(embedded(author, words[0]))
         it = items[-1].run(trace, scope, it)
@@ -143,13 +148,30 @@ def inputs(author: Author, trace: Trace, scope: Scope) -> list[str]:
         shown = dice.choice(("x", " x ")) if rank != 1 else ""
         lines.append(f"input {name}: {shown.join(map(str, extents))}")
         author.count(f"input of {len(extents)} axes")
-    if dice.chance(15):
+    if dice.chance(12):
+        lines.append(family_of_inputs(author, trace, scope))
+    if dice.chance(25):
         kind, dtype = dice.choice((("int", DType.INT64), ("bool", DType.BOOL)))
         name = author.name("words", "mask")
-        scope.tensors[name] = trace.input((4, 2), dtype)
-        lines.append(f"input {name}: {kind} 4x2")
+        extents = (4, 2)
+        if kind == "bool" and trace.types[0].rank in (2, 3) and dice.chance(80):
+            places = attention.length(trace.types[0])
+            extents = (places, places) if places <= INDICES and dice.chance(50) else (places,)
+        scope.tensors[name] = trace.input(extents, dtype)
+        lines.append(f"input {name}: {kind} {' x '.join(map(str, extents))}")
         author.count("input of whole numbers" if kind == "int" else "input of booleans")
     return lines
+
+
+def family_of_inputs(author: Author, trace: Trace, scope: Scope) -> str:
+    """Inputs in a loop, whose key is the last of their extents."""
+    dice = author.dice
+    *lead, last = trace.types[0].shape
+    keys = dice.order(sorted({1, last, last + 1}))[: dice.between(1, 2)]
+    name, key = author.name("noise"), author.name("n")
+    scope.tensors[name] = {(n,): trace.input((*lead, n)) for n in keys}
+    author.count("input of a family")
+    return f"for {key} in {keys} {{ input {name}[{key}]: {' x '.join(map(str, (*lead, key)))} }}"
 
 
 def with_weights(author: Author, x: TensorType) -> Item:
@@ -205,10 +227,11 @@ def outputs(author: Author, trace: Trace, scope: Scope, it: int) -> tuple[list[s
     if moved is not None:
         moved.run(trace, scope, it)
     lines = [moved.text] if moved is not None else []
+    given = set(trace.inputs)
     found = [
         (name, value)
         for name, value in scope.tensors.items()
-        if value not in trace.inputs or _is_discrete(trace, value)
+        if _is_discrete(trace, value) or not (set(value.values() if isinstance(value, dict) else [value]) & given)
     ]
     if not found or dice.chance(50):
         author.count("output left out")

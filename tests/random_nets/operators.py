@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from attribute_values import (
@@ -12,20 +13,16 @@ from attribute_values import (
     POSITIVE,
     Values,
     fits,
-    has_map,
-    modconv_,
-    recurrent_,
     small,
-    split_,
 )
+from dice import Dice
 from expansion import Trace, bound
-from items import IT, Author, Item, Reference, Scope, named, sequence, tensors
+from items import IT, Author, Item, Reference, Scope, sequence, tensors
 from spelling import Expression, number, spelled
 
-from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, recurrent, reduce, shape, style
+from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, shape
+from netdsl.ops import sequence as sequence_ops
 from netdsl.ops.base import Op
-from netdsl.ops.choice import Gather, Nms, TopK
-from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.tensor import TensorType
 
 FAVOURED = {
@@ -36,8 +33,11 @@ FAVOURED = {
     shape.Pad: 2,
     shape.PixelShuffle: 1,
     function.Apply: 2,
+    sequence_ops.Position: 3,
 }
 """Those with the most attributes are taken more often, by so much."""
+LISTED = 24
+"""Most numbers of a weight that the text lists."""
 WORDS = (*ANY, *(op for op, times in FAVOURED.items() for _ in range(times)))
 KEEPING_WORDS = (*KEEPING, conv.Conv, conv.Conv)
 JOINS = (elementwise.Add, elementwise.Mul, elementwise.Sub, elementwise.Maximum, elementwise.Minimum)
@@ -151,13 +151,25 @@ def param(author: Author, name: str, extents: tuple[int, ...], kind: str = "norm
     spaced = len(extents) == 1 or dice.chance(40)
     author.count("shape spaced" if spaced else "shape closed up")
     start = dice.choice(("1", "0.5", "normal(0.5)", "uniform(0.25)"))
-    author.count(f"param = {start.split('(')[0]}")
+    listed = prod(extents) <= LISTED and dice.chance(25)
+    if listed:
+        start = _list(dice, extents)
+    author.count("param = list" if listed else f"param = {start.split('(')[0]}")
 
     def run(trace: Trace, scope: Scope, it: int) -> int:
-        scope.tensors[name] = trace.parameter(extents, kind)
+        scope.tensors[name] = trace.parameter(extents, kind, trainable=not listed)
         return it
 
     return Item(f"param {name}: {(' x ' if spaced else 'x').join(map(str, extents))} = {start}", run, True, True)
+
+
+def _list(dice: Dice, extents: tuple[int, ...]) -> str:
+    """Numbers in lists, nested as the extents; equal rows are a repetition at times."""
+    if not extents:
+        return dice.choice(("1", "0.5", "1e-2", "-2"))
+    if dice.chance(20):
+        return f"[{_list(dice, extents[1:])}]*{extents[0]}"
+    return f"[{', '.join(_list(dice, extents[1:]) for _ in range(extents[0]))}]"
 
 
 def own(name: str) -> Reference:
@@ -267,227 +279,6 @@ def joined_end_to_end(author: Author, trace: Trace, scope: Scope, x: TensorType)
     if not fits((*x.shape[:axis], 4 * x.shape[axis], *x.shape[axis + 1 :])):
         return None
     return layer(author, shape.Concat, values, operands)
-
-
-# Several results, and operators that need two steps.
-
-
-def several(author: Author, x: TensorType) -> Item | None:
-    """`split n as a, b`, its pieces joined again at times."""
-    values = split_(author.dice, x)
-    if values is None:
-        return None
-    op = shape.Split(**values)
-    pieces = len(op.resolve((x,)).infer((x,)))
-    names = [author.tensor_name() for _ in range(pieces)]
-    author.count("several results")
-
-    def run(trace: Trace, scope: Scope, it: int) -> int:
-        results = trace.apply(op, it)
-        scope.tensors.update(zip(names, results, strict=True))
-        return results[0]
-
-    text = f"split{spelled(author.dice, shape.Split, values, author.count)} as {', '.join(names)}"
-    step = Item(text, run, is_named=True)
-    if author.dice.chance(50):
-        return step
-    axis = {"axis": values["axis"]} if "axis" in values else {}
-    order = author.dice.order([own(name) for name in names])
-    return sequence(author, [step, layer(author, shape.Concat, axis, order)])
-
-
-def places(author: Author, x: TensorType, keep: bool) -> Item | None:
-    """Pooling with places and what undoes it. A weight is added first: no two elements of a window are equal then."""
-    if not has_map(x):
-        return None
-    dice = author.dice
-    noise, values, at = author.tensor_name(), author.tensor_name(), author.tensor_name()
-    kernel = [dice.between(1, min(3, length)) for length in x.shape[1:]]
-    stride = [dice.between(1, k) for k in kernel]
-    padding = [dice.between(0, k // 2) for k in kernel]
-    fields: dict[str, Any] = {"kernel": tuple(kernel)}
-    if stride != kernel:
-        fields["stride"] = tuple(stride)
-    if any(padding):
-        fields["padding"] = tuple(padding)
-    op = pool.Pool("max", indices=True, **fields)
-    reached = op.resolve((x,)).infer((x,))[0].shape[1:]
-    usual = tuple((n - 1) * s - 2 * p + k for n, s, p, k in zip(reached, stride, padding, kernel, strict=True))
-    whole = {"to": x.shape[1:]} if usual != x.shape[1:] or dice.chance(20) else {}
-
-    def run(trace: Trace, scope: Scope, it: int) -> int:
-        results = trace.apply(op, it)
-        scope.tensors.update(zip((values, at), results, strict=True))
-        return results[0]
-
-    text = f"pool{spelled(dice, pool.Pool, {'function': 'max', 'indices': True, **fields}, author.count)}"
-    between = layer(author, dice.choice((activation.Relu, activation.Silu, activation.Abs)), {})
-    author.count("several results")
-    items = [
-        param(author, noise, x.shape),
-        layer(author, elementwise.Add, {}, (IT, own(noise))),
-        Item(f"{text} as {values}, {at}", run, is_named=True),
-        *([between] if dice.chance(50) else []),
-    ]
-    if keep or dice.chance(70):
-        back = layer(author, pool.Unpool, fields | whole, (IT, own(at)))
-        form = dice.below(3)
-        if form == 1:
-            back = back._replace(text=back.text.replace("(it, ", "("))
-        elif form == 2:
-            author.count("branches: unpool")
-            written = spelled(dice, pool.Unpool, fields | whole, author.count)
-            back = back._replace(text=f"unpool{written} {{ | it | {at} }}")
-        items.append(back)
-    return sequence(author, items)
-
-
-def best_rows(author: Author, x: TensorType) -> Item | None:
-    """The rows of a tensor whose largest elements are largest. A weight is added first: no two rows are equal then."""
-    dice = author.dice
-    if x.rank < 2 or not x.batch:
-        return None
-    noise, rows, score, at = (author.tensor_name() for _ in range(4))
-    values: dict[str, Any] = {"count": dice.between(1, x.shape[0])}
-    if dice.chance(30):
-        values["axis"] = 0
-
-    def run(trace: Trace, scope: Scope, it: int) -> int:
-        results = trace.apply(TopK(**values), it)
-        scope.tensors.update(zip((score, at), results, strict=True))
-        return results[0]
-
-    pick = layer(author, Gather, {}, (own(rows), own(at)))
-    if dice.chance(50):
-        author.count("branches: gather")
-        pick = pick._replace(text=f"gather {{ | {rows} | {at} }}")
-    author.count("several results")
-    items = [
-        param(author, noise, x.shape),
-        named(layer(author, elementwise.Add, {}, (IT, own(noise))), rows),
-        layer(author, reduce.Largest, {"axis": tuple(range(1, x.rank))}),
-        Item(f"topk{spelled(dice, TopK, values, author.count)} as {score}, {at}", run, is_named=True),
-        pick,
-    ]
-    return sequence(author, items)
-
-
-def boxes_that_stay(author: Author, x: TensorType) -> Item | None:
-    """Rows as boxes, their largest elements as scores: those that no better one overlaps."""
-    dice = author.dice
-    if x.rank not in (2, 3) or not x.batch:
-        return None
-    boxes, scores, kept = (author.tensor_name() for _ in range(3))
-    values: dict[str, Any] = {"count": dice.between(1, 5)}
-    if dice.chance(60):
-        values["iou"] = dice.between(1, 6) / 8
-    if dice.chance(60):
-        values["least"] = dice.between(-4, 2) / 4
-    step = layer(author, Nms, values, (own(boxes), own(scores)))
-    if dice.chance(50):
-        author.count("branches: nms")
-        settings = "".join(f" {name}={value}" for name, value in values.items())
-        step = step._replace(text=f"nms{settings} {{ | {boxes} | {scores} }}")
-    items = [
-        *([layer(author, shape.Tokens, {})] if x.rank == 3 else []),
-        named(layer(author, linear.Fc, {"out": 4}), boxes),
-        named(layer(author, reduce.Largest, {"axis": (-1,)}), scores),
-        named(step, kept),
-        layer(author, Gather, {}, (own(boxes), own(kept))),
-    ]
-    return sequence(author, items)
-
-
-def regions(author: Author, x: TensorType) -> Item | None:
-    """Regions of a map, whose boxes are weights."""
-    dice = author.dice
-    if x.rank != 3 or not x.batch:
-        return None
-    op = dice.choice((RoiPool, RoiAlign))
-    kernel = tuple(dice.between(1, 3) for _ in range(dice.between(1, 2)))
-    values: dict[str, Any] = {"kernel": kernel}
-    if dice.chance(80):
-        values["scale"] = dice.between(3, 12) / 2
-    if op is RoiAlign and dice.chance(60):
-        values["points"] = dice.between(1, 3)
-    if op is RoiAlign and dice.chance(50):
-        values["aligned"] = True
-    boxes = author.tensor_name()
-    step = layer(author, op, values, (IT, own(boxes)))
-    form = dice.below(3)
-    if form == 1:
-        step = step._replace(text=step.text.replace("(it, ", "("))
-    elif form == 2:
-        author.count(f"branches: {op.word}")
-        step = step._replace(text=f"{op.word}{spelled(dice, op, values, author.count)} {{ | it | {boxes} }}")
-    return sequence(author, [param(author, boxes, (dice.between(1, 3), 4)), step])
-
-
-def modulated(author: Author, x: TensorType) -> Item | None:
-    """A convolution in a style that the operand's means decide, kept away from 0."""
-    values = modconv_(author.dice, x)
-    if values is None or not fits(style.ModConv(**values).layer.resolve((x,)).infer((x,))[0].shape):
-        return None
-    dice = author.dice
-    kept, means = author.tensor_name(), author.tensor_name()
-    step = layer(author, style.ModConv, dict(values), (IT, own(means)))
-    form = dice.below(3)
-    if form == 1:
-        step = step._replace(text=step.text.replace("(it, ", "("))
-    elif form == 2:
-        author.count("branches: modconv")
-        out = values.pop("out")
-        written = f"modconv out={out}{spelled(dice, style.ModConv, values, author.count)}"
-        step = step._replace(text=f"{written} {{ | it | {means} }}")
-    mean = layer(author, reduce.Mean, {"axis": tuple(range(1, x.rank))})
-    near = sequence(author, [mean, layer(author, activation.Sigmoid, {}), shifted(author)], one_line=True)
-    again = Item(kept, lambda trace, scope, it: scope.tensors[kept], opens=True)
-    return sequence(author, [_kept(kept), named(near, means), again, step])
-
-
-def carried(author: Author, x: TensorType) -> Item | None:
-    """A recurrent layer that gives its state, and one that goes on with it."""
-    dice = author.dice
-    op = dice.choice((recurrent.Lstm, recurrent.Gru))
-    values = recurrent_(dice, x)
-    if values is None:
-        return None
-    names = [author.tensor_name() for _ in range(1 + op.states)]
-    author.count("several results")
-
-    def run(trace: Trace, scope: Scope, it: int) -> int:
-        results = trace.apply(op(**values, state=True), it)
-        scope.tensors.update(zip(names, results, strict=True))
-        return results[0]
-
-    text = f"{op.word}{spelled(dice, op, values | {'state': True}, author.count)} as {', '.join(names)}"
-    more = {"out": values["out"], "initial": True} | ({"reverse": True} if dice.chance(50) else {})
-    goes_on = layer(author, op, more, (IT, *map(own, names[1:])))
-    return sequence(author, [Item(text, run, is_named=True), goes_on])
-
-
-def _kept(name: str) -> Item:
-    """`it`, under a name."""
-    return named(Item("it", lambda trace, scope, it: it, opens=True), name)
-
-
-def cut_like(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item | None:
-    """`crop(a)` to the extents of `it`."""
-    found = [
-        reference
-        for reference, other in tensors(trace, scope)
-        if has_map(x)
-        and other.rank == x.rank
-        and all(a >= b for a, b in zip(other.shape[1:], x.shape[1:], strict=True))
-    ]
-    if not found:
-        return None
-    other, kept = author.dice.choice(found), author.tensor_name()
-    author.count("crop like another")
-    step = layer(author, shape.Crop, {}, (other, IT))
-    if author.dice.chance(50):
-        step = step._replace(text=f"crop({other.text})")
-    return sequence(author, [_kept(kept), step])
 
 
 # What fits maps of any number of channels and any extents: for blocks and loops, whose values differ from call to call.

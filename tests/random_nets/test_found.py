@@ -32,6 +32,13 @@ net Net {
   concat(c, more, a, b) -> slice 0 3 -> add(x)
 }
 """,
+    "a weight copied into a concatenation beside what is stored there": """
+net Net {
+  input x: 1x4x3
+  param whole: 2x4x3 = 0.5
+  conv 3 k3 p1 -> concat(whole, it) -> relu
+}
+""",
     "places in a weight": """
 net Net {
   input x: 2x4x4

@@ -86,7 +86,7 @@ def test_every_operator_is_reached() -> None:
     for net in sample():
         graph, _ = run_passes(read(net), CHANNELS_LAST)
         counted.update(type(node.op) for node in graph.walk() if not node.op.written)
-    assert {op.word: counted[op] for op in ALL if counted[op] < (10 if op.written else 5)} == {}
+    assert {op.word: counted[op] for op in ALL if counted[op] < 10} == {}
     assert {op for op in ALL if not op.written} == {AdaptivePool, Each, Regroup, *MADE_BY_PASSES}
 
 
@@ -109,7 +109,7 @@ def test_every_attribute_takes_every_kind_of_value(op: type[Op]) -> None:
 def test_every_join_has_branches() -> None:
     counted = forms()
     joins = [op.word for op in ALL if op.written and op.operands[0] >= 2]
-    assert {word: counted[f"branches: {word}"] for word in joins if counted[f"branches: {word}"] < 4} == {}
+    assert {word: counted[f"branches: {word}"] for word in joins if counted[f"branches: {word}"] < 5} == {}
 
 
 FORMS = """
@@ -124,16 +124,17 @@ block_call | conditional_block | input_block | over_blocks | number as a paramet
 string as a parameter | list as a parameter | word as a parameter | block as a parameter | default taken
 argument by position | argument by name | family as an argument | list of tensors as an argument
 shared_layer | shared operator | shared block | shared: chained | shared: on a name | shared: in a let
-param = 1 | param = 0.5 | param = normal | param = uniform | shape spaced | shape closed up
+param = list | param = 1 | param = 0.5 | param = normal | param = uniform | shape spaced | shape closed up
 shape checked, closed up | shape checked, spaced | layer called in an expression | layers on weights alone
 regions | best_rows | boxes_that_stay
 it left out | it said | it last | it twice | three operands | from_a_name | aside | arithmetic
 with_named | with_param | divided | chosen | raised | places | product | joined_end_to_end | several | cut_like
 crop like another
-modulated | carried
+modulated | carried | attended | memory of attention | mask of attention | tied | tied to a table
 value by position | short name | long name | glued | glued extents | extents by name | list as a value | flag
 flag with a value | field of a flag | word by name | word as a string | expression as a value | expression as a flag
 input of 1 axes | input of 2 axes | input of 3 axes | input of 4 axes | input of whole numbers | input of booleans
+input of a family
 net with parameters | set from outside | used file | output | output left out | output of a family
 output of whole numbers | two output statements
 """
