@@ -73,7 +73,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole network. `prelude` runs once, on weights; `launches` for every input. `arena` is in bytes per sample."""
+    """A whole network. `prelude` runs once, on weights; `launches` for every input.
+
+    `arena` is in bytes per sample; `least` is the most bytes that live together, below which no arena is (0: unsaid).
+    """
 
     name: str
     backend: str
@@ -84,10 +87,12 @@ class Plan:
     prelude: tuple[Launch, ...]
     launches: tuple[Launch, ...]
     parts: tuple[Part, ...] = ()
+    least: int = 0
 
     def __str__(self) -> str:
         """The text form: one line for each buffer, kernel and launch."""
-        lines = [f"plan {self.name}: {self.backend} {self.dtype.label}, arena of {self.arena} bytes per sample"]
+        least = f", at least {self.least}" if self.least else ""
+        lines = [f"plan {self.name}: {self.backend} {self.dtype.label}, arena of {self.arena} bytes per sample{least}"]
         lines += [f"  buffer {b.name}: {b.type} at {b.offset}, {b.size} bytes" for b in self.buffers]
         lines += [f"  part {p.name}: {p.type} in {p.whole} from {p.start}" for p in self.parts]
         lines += [f"  kernel {k.name} = {k.template}{_braced(k.spec)}" for k in self.kernels]

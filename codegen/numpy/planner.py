@@ -66,12 +66,14 @@ class Planner:
         before, self._launches = tuple(self._launches), []
         forward = self._forward()
         results = tuple(scope.text(aligned(value, value.type.rank, FIRST)) for value in graph.outputs)
-        buffers, arena = self._place()
+        buffers, arena, least = self._place()
         parts = tuple(Part(v.name, v.type, at.whole.name, at.start) for v, at in reversed(self._slices.items()))
         used = tuple(dict.fromkeys((*self._kernels, *scope.packs)))
         kernels = tuple(Kernel(name, f"{name}.py.j2") for name in used)
         return Program(
-            Plan(graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches), parts),
+            Plan(
+                graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches), parts, least
+            ),
             tuple((name, value) for value, name in scope.inputs.items()),
             tuple((name, items) for items, name in self._settings.items()),
             (*map(self._allocation, buffers), *map(self._share, parts)),
@@ -174,7 +176,7 @@ class Planner:
 
     # Memory.
 
-    def _place(self) -> tuple[tuple[Buffer, ...], int]:
+    def _place(self) -> tuple[tuple[Buffer, ...], int, int]:
         """Buffers of all activations; inputs stay where the caller has them."""
         stored = storage_ranges(self._graph, self._slices)
         ranges = [item for item in stored if item.value not in self._scope.inputs]
@@ -185,7 +187,7 @@ class Planner:
             Buffer(r.value.name, r.value.type, plan.offsets[r.value.name], size)
             for r, size in zip(ranges, sizes, strict=True)
         )
-        return buffers, plan.bytes
+        return buffers, plan.bytes, plan.lower_bound
 
     def _allocation(self, buffer: Buffer) -> str:
         rows = "n" if buffer.type.batch == 1 else f"{buffer.type.batch} * n"
