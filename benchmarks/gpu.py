@@ -51,7 +51,7 @@ def rows(nets: list[str]) -> Iterator[tuple[str, str, int]]:
     yield from ((net, dtype, batch) for dtype in ("bfloat16", "tf32") for net in (*first, *others) for batch in (1, 32))
 
 
-def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool) -> Row:
+def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool, rounds: int) -> Row:
     """One line of the table."""
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
@@ -79,7 +79,7 @@ def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool) -> R
             passes.pop(name, None)
             found[name] = {"failed": str(problem).strip().splitlines()[0][:200] if str(problem) else repr(problem)}
             traceback.print_exc(limit=3)
-    for name, times in race(passes).items():
+    for name, times in race(passes, rounds).items():
         found[name] |= times
     return {"net": net, "dtype": dtype, "batch": batch, "contenders": found}
 
@@ -121,22 +121,25 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(gap) if bool(gap.isfinite()) else float("inf")
 
 
-def kernels(run: Pass) -> int:
-    """Kernels of one pass, copies and fills not counted."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        run()
-        torch.cuda.synchronize()
+def kernels(run: Pass) -> int | None:
+    """Kernels of one pass, copies and fills not counted; None where the machine does not let them be counted."""
+    try:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            run()
+            torch.cuda.synchronize()
+    except (AssertionError, RuntimeError):
+        return None
     names = [event.name for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
     return sum(not name.startswith(("Memcpy", "Memset")) for name in names)
 
 
-def race(passes: dict[str, list[Pass]]) -> dict[str, Row]:
+def race(passes: dict[str, list[Pass]], rounds: int) -> dict[str, Row]:
     """Milliseconds of one pass of everyone: p10, median and p90; then with the second-level cache flushed."""
     flush = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device="cuda")
     warm: dict[str, list[float]] = {name: [] for name in passes}
     cold: dict[str, list[float]] = {name: [] for name in passes}
     order = list(passes)
-    for _ in range(ROUNDS):
+    for _ in range(rounds if passes else 0):
         for name in order:
             warm[name].append(spent([*passes[name], *passes[name]]) / (2 * BUFFERS))
             flush.zero_()
@@ -176,7 +179,9 @@ def line(row: Row, predicted: dict[str, Any]) -> str:
         best = min(timed, key=lambda who: timed[who]["ms"][1])
         text += f"  {timed[best]['ms'][1] / own:5.2f} x as fast as {best}"
     limit = predicted.get(f"{row['net']} {row['dtype']} {row['batch']}")
-    return text + (f"  {limit['limit_ms'] / own:4.0%} of the limit" if limit else "")
+    text += f"  {limit['limit_ms'] / own:4.0%} of the limit" if limit else ""
+    out = {who: x.get("failed") or x.get("wrong") for who, x in row["contenders"].items() if who not in (OURS, *timed)}
+    return "\n".join((text, *(f"    without {who}: {why}" for who, why in out.items())))
 
 
 def load_module(path: Path) -> ModuleType:
@@ -196,13 +201,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--only", default="", help="nets, with commas between them")
     parser.add_argument("--all", action="store_true", help="all of PyTorch's configurations")
+    parser.add_argument("--batch", type=int, nargs="+", default=[], help="these batches alone")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of each row ({ROUNDS})")
     parser.add_argument("--one", nargs=3, metavar=("NET", "DTYPE", "BATCH"), help="measure one row and print it")
     options = parser.parse_args()
     if options.one:
         net, dtype, batch = options.one
         assert dtype in DTYPES
         with torch.inference_mode():
-            print(json.dumps(measure(options.folder, net, dtype, int(batch), options.all)))
+            print(json.dumps(measure(options.folder, net, dtype, int(batch), options.all, options.rounds)))
         return 0
     end = time.monotonic() + 60 * options.minutes
     device = torch.cuda.get_device_name()
@@ -220,7 +227,8 @@ def main() -> int:
     nets = [net for net in nets if not options.only or net in options.only.split(",")]
     for net, dtype, batch in rows(nets):
         left = end - time.monotonic()
-        if (net, dtype, batch, options.all) in there or left < 20:
+        wanted = batch in (options.batch or [batch]) and (options.folder / f"{net}_{dtype}.py").exists()
+        if not wanted or (net, dtype, batch, options.all) in there or left < 20:
             continue
         row = {"net": net, "dtype": dtype, "batch": batch, "all": options.all} | one(options, net, dtype, batch, left)
         with path.open("a", encoding="utf-8") as file:
@@ -231,7 +239,17 @@ def main() -> int:
 
 def one(options: argparse.Namespace, net: str, dtype: str, batch: int, seconds: float) -> Row:
     """One row, measured in a process of its own, so that what fails there ends there."""
-    command = [sys.executable, __file__, str(options.folder), "--one", net, dtype, str(batch)]
+    command = [
+        sys.executable,
+        __file__,
+        str(options.folder),
+        "--one",
+        net,
+        dtype,
+        str(batch),
+        "--rounds",
+        str(options.rounds),
+    ]
     command += ["--all"] if options.all else []
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)

@@ -64,7 +64,8 @@ def baselines(model: nn.Module, dtype: str) -> dict[str, Callable[[], Prepare]]:
         return copy.deepcopy(source).to("cuda", kind, memory_format=layout).eval()
 
     def folded() -> nn.Module:
-        return fuse(copy.deepcopy(model).eval())
+        norms = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
+        return fuse(copy.deepcopy(model).eval()) if norms else copy.deepcopy(model)
 
     def compiled(mode: str, backends: str) -> Callable[[], Prepare]:
         return lambda: _compiled(cast(model), mode, backends)
@@ -145,7 +146,10 @@ def _compiled(model: nn.Module, mode: str, backends: str) -> Prepare:
 
 def cudnn_fused(model: nn.Module) -> nn.Module:
     """A folded model whose relus, and adds before them, are done by the convolutions' own kernels."""
-    traced = fx.symbolic_trace(model)
+    try:
+        traced = fx.symbolic_trace(model)
+    except (TypeError, RuntimeError, fx.proxy.TraceError) as problem:
+        raise ValueError(f"torch.fx cannot trace it: {problem}") from problem
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         if not _is_relu(node, modules):

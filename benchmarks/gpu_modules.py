@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import netdsl
@@ -31,12 +32,17 @@ BATCHES = (1, 8, 32, 128)
 
 def main(folder: Path) -> None:
     """All modules; then the predictions."""
+    nets = {name: netdsl.load(EXAMPLES / file, net=name, shape=shape) for name, (file, shape) in NETS.items()}
+    write(folder, nets)
+
+
+def write(folder: Path, nets: Mapping[str, netdsl.Network], dtypes: Sequence[str] = DTYPES) -> None:
+    """What `gpu.py` needs of these nets."""
     folder.mkdir(parents=True, exist_ok=True)
     predicted = {}
-    for name, (file, shape) in NETS.items():
-        net = netdsl.load(EXAMPLES / file, net=name, shape=shape)
+    for name, net in nets.items():
         net.compile(backend="torch").write(folder / f"{name}_torch.py")
-        for dtype in DTYPES:
+        for dtype in dtypes:
             net.compile(backend="triton", dtype=dtype).write(folder / f"{name}_{dtype}.py")
             for batch in BATCHES:
                 times = forecast(net.graph, dtype_named(dtype), batch)

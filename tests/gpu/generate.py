@@ -7,6 +7,7 @@ weights, inputs and what the reference makes of them in float64.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ BATCH = 3
 MATRIX: tuple[type[Op], ...] = (Conv, UpConv, Fc, MatMul)
 POSITIVE: tuple[type[Op], ...] = (Div, Log, Power, Sqrt)
 """Operators whose operands are kept away from 0, where results have no size to compare with."""
-NETWORKS = (("resnet.net", "ResNet50"), ("vgg.net", "VGG16"))
+EXAMPLES = ROOT / "examples"
+MINI = (Path(__file__).parent / "mini.net", "Mini")
+NETWORKS = (MINI, (EXAMPLES / "resnet.net", "ResNet50"), (EXAMPLES / "vgg.net", "VGG16"))
 
 
 def samples(op: type[Op]) -> Graph:
@@ -72,10 +75,10 @@ def arrays(graph: Graph, positive: bool) -> dict[str, Any]:
     return made
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, ops: Iterable[type[Op]] = ALL, networks: Iterable[tuple[Path, str]] = NETWORKS) -> None:
     """All cases. Modules are named `<operator>_<dtype>.py`; the data of an operator serves all of its dtypes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for op in ALL:
+    for op in ops:
         graph = samples(op)
         given = arrays(graph, op in POSITIVE)
         weights = {parameter.value.name: given[parameter.value.name] for parameter in graph.parameters}
@@ -90,10 +93,10 @@ def write(folder: Path) -> None:
         dtypes = [DType.FLOAT32, DType.FLOAT16, *((DType.TF32, DType.BFLOAT16) if op in MATRIX else ())]
         for dtype in dtypes:
             compile_graph(graph, dtype).write(folder / f"{op.word}_{dtype.label}.py")
-    for file, name in NETWORKS:
-        graph = netdsl.load(ROOT / "examples" / file, net=name).graph
+    for file, name in networks:
+        graph = netdsl.load(file, net=name).graph
         for dtype in (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16):
-            compile_graph(graph, dtype, source_name=file).write(folder / f"net_{name.lower()}_{dtype.label}.py")
+            compile_graph(graph, dtype, source_name=file.name).write(folder / f"net_{name.lower()}_{dtype.label}.py")
 
 
 if __name__ == "__main__":

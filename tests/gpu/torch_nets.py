@@ -56,6 +56,29 @@ def vgg16() -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(4096, 1000)).eval()
 
 
+def mini() -> nn.Module:
+    """`mini.net`."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
+        Small(),
+        *(nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)),
+    ).eval()
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(16, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+            *(nn.Conv2d(64, 16, 1, bias=False), nn.BatchNorm2d(16)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + x)
+
+
 def shaken(model: nn.Module, seed: int = 0) -> nn.Module:
     """Weights that keep the size of activations, and norms that do something."""
     source = torch.Generator().manual_seed(seed)

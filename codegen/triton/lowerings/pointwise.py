@@ -70,7 +70,9 @@ def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, re
     shaped = any(mark in line for line in text.lines for mark in ("i //", "i %"))
     title = f"Each element of {shape_text(result.type.shape)}." if shaped else "Each element."
     spec = PointwiseKernel(title, "i", text)
-    block = planner.tiling.block()
+    # Sine brings its argument into one period, which takes registers: half as many elements, or sm_80 has too few.
+    sines = any(name in line for line in text.lines for name in ("tl.sin(", "tl.cos("))
+    block = planner.tiling.block() // (2 if sines else 1)
     type = result.type
     count = times(type.size, type)
     widest = max(type.size, *(v.type.size for v in body.parameters)) if body.parameters else type.size
