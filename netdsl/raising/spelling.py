@@ -31,8 +31,9 @@ class Spelling(NamedTuple):
     same: bool
 
 
+@lru_cache(maxsize=2**15)
 def spelling(node: Node) -> Spelling:
-    """How a node's operator is written for its operands."""
+    """How a node's operator is written for its operands. Asked for many times a node, so remembered by node too."""
     return _spelling(node.op, tuple([value.type for value in node.operands]))
 
 
