@@ -40,7 +40,8 @@ BATCHES = (1009, 1013)
 """Two sizes that stand for any batch: primes, so that no other extent is a multiple of them by chance."""
 
 STANDARD = ("", "ai.onnx")
-EXPANSIONS = 50
+CALLS = 5_000
+"""Calls of functions, those inside functions among them: what doubles at each level is refused in time."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class _Reader:
         self._opsets = {item.domain: item.version for item in model.proto.opset_import}
         self._functions = {(f.domain, f.name): f for f in model.proto.functions}
         self._expanded = 0
+        self._open: list[tuple[str, str]] = []
         self._wanted: set[str] | None = _wanted(model.proto.graph)
         self._places = _places_in_tables(model.proto.graph)
         for key, array in constants.items():
@@ -347,6 +349,12 @@ class _Reader:
     def _expand(self, node: Any, function: Any, prefix: str) -> Sequence[Any]:
         """The nodes of a function in place of a call."""
         self._count()
+        called_by = (function.domain, function.name)
+        if called_by in self._open:
+            raise malformed(f"{self.model.name}: the function `{shown(function.name)}` calls itself")
+        if len(self._open) == self.model.limits.nesting:
+            message = f"{self.model.name} calls functions in functions more than {self.model.limits.nesting} deep"
+            raise refuse(codes.NESTING_TOO_DEEP, message)
         saved, wanted = self.values, self._wanted
         given = {item.name: item for item in node.attribute}
         given = {**{item.name: item for item in function.attribute_proto}, **given}
@@ -361,11 +369,13 @@ class _Reader:
                 self.values[name] = value
         here = self.net.here
         found = len(self.found)
+        self._open.append(called_by)
         try:
             self._nodes([_bound(inner, given, absent) for inner in function.node], f"{here}.")
             results = [self.values.get(name, Poison()) for name in function.output]
         finally:
             self.values, self._wanted = saved, wanted
+            self._open.pop()
         if len(self.found) > found:
             reasons = [item.message.split(": ", 1)[-1] for item in self.found[found:]]
             del self.found[found:]
@@ -374,8 +384,8 @@ class _Reader:
 
     def _count(self) -> None:
         self._expanded += 1
-        if self._expanded > self.model.limits.layers:
-            raise refuse(codes.TOO_MANY_LAYERS, f"{self.model.name} calls functions more often than it may have layers")
+        if self._expanded > CALLS:
+            raise refuse(codes.TOO_MANY_LAYERS, f"{self.model.name} calls functions more than {CALLS} times")
 
     def _output(self, name: str) -> tuple[Port, Any] | tuple[None, None]:
         value = self.values.get(name)

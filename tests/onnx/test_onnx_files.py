@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,17 @@ from netdsl.cli.main import main  # noqa: E402
 from netdsl.limits import Limits  # noqa: E402
 
 FLOAT = TensorProto.FLOAT
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """Each file is read or refused within two seconds and 512 MB."""
+    resource = pytest.importorskip("resource", reason="knows the largest memory of a process")
+    import_module("netdsl.onnx.read_program")
+    most, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, process_time()
+    yield
+    assert process_time() - start < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 512 * 1024  # in KiB
 
 
 def model(
@@ -226,6 +239,42 @@ def test_constants_are_bounded(tmp_path: Path) -> None:
     nodes = [helper.make_node("Tile", ["x", "s"], ["y"], name="bomb")]
     error, _ = refusal(tmp_path, model(nodes, {"s": np.array([1, 10**9, 1, 1])}))
     assert error.diagnostics[0].code == codes.NOT_EXPRESSIBLE
+
+
+def calling(functions: dict[str, list[str]], domain: str = "own") -> Any:
+    """A model that calls the first of these functions, each of which calls others one after another."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(domain, 1)]
+    made = []
+    for name, called in functions.items():
+        values = ["x", *(f"t{place}" for place in range(1, len(called))), "y"]
+        nodes = [
+            helper.make_node(other, [a], [b], domain="" if other == "Relu" else domain)
+            for other, a, b in zip(called, values[:-1], values[1:], strict=True)
+        ]
+        made.append(helper.make_function(domain, name, ["x"], ["y"], nodes, opsets))
+    proto = model([helper.make_node(next(iter(functions)), ["x"], ["y"], domain=domain)], domains=(domain,))
+    proto.functions.extend(made)
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("functions", "code"),
+    [
+        ({"a": ["a"]}, codes.BAD_MODEL),
+        ({"a": ["b"], "b": ["Relu", "a"]}, codes.BAD_MODEL),
+        ({**{f"f{i}": [f"f{i + 1}"] for i in range(500)}, "f500": ["Relu"]}, codes.NESTING_TOO_DEEP),
+        ({**{f"f{i}": [f"f{i + 1}"] * 2 for i in range(60)}, "f60": ["Relu"]}, codes.TOO_MANY_LAYERS),
+    ],
+    ids=["itself", "each_other", "deep", "doubling"],
+)
+def test_functions_that_never_end(tmp_path: Path, functions: dict[str, list[str]], code: str) -> None:
+    error, _ = refusal(tmp_path, calling(functions))
+    assert error.diagnostics[0].code == code
+
+
+def test_functions_are_read(tmp_path: Path) -> None:
+    imported = netdsl.from_onnx(saved(tmp_path, calling({"a": ["b", "b"], "b": ["Relu"]})))
+    assert [node.op.word for node in imported.graph.nodes] == ["relu", "relu"]
 
 
 def test_many_nodes_meet_the_limit(tmp_path: Path) -> None:
