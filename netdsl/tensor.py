@@ -57,12 +57,15 @@ class TensorType(NamedTuple):
     batch   rows per sample of the input: 1 for an ordinary activation, 0 for what does not depend on the sample
             (weights and all that is computed from them alone), r inside `each` over a leading axis of r.
     layout  storage order, set by the layout pass.
+    pitch   elements from one row of the last stored axis to the next where there are gaps between them, as in a part of
+            a concatenation; else 0. Set by a backend.
     """
 
     shape: tuple[int, ...]
     dtype: DType = DType.FLOAT32
     batch: int = 1
     layout: Layout = Layout.CHANNELS_FIRST
+    pitch: int = 0
 
     @property
     def rank(self) -> int:
@@ -84,7 +87,8 @@ class TensorType(NamedTuple):
         rows = [] if self.batch == 0 else ["N" if self.batch == 1 else f"N*{self.batch}"]
         extents = ",".join(rows + [str(n) for n in self.shape])
         last = ":last" if self.layout is Layout.CHANNELS_LAST else ""
-        return f"{self.dtype.short}[{extents}]{last}"
+        gaps = f":pitch {self.pitch}" if self.pitch else ""
+        return f"{self.dtype.short}[{extents}]{last}{gaps}"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

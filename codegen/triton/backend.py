@@ -19,6 +19,7 @@ from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.pairs import pair_products
 from netdsl.codegen.triton.lowerings.pointwise import copy
 from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
+from netdsl.codegen.triton.parts import with_parts
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.program import Printer, Program, Result, constants, wrapped
 from netdsl.codegen.triton.site import Site, site
@@ -114,10 +115,11 @@ def _check(graph: Graph, dtype: DType) -> None:
 
 
 def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
+    graph, parts = with_parts(graph)
     at_load, at_run = constants(graph)
     known = {parameter.value for parameter in graph.parameters}
     known.update(value for node in at_load for value in node.outputs)
-    planner = Planner(graph, dtype, tiling, frozenset(known), reserved_names())
+    planner = Planner(graph, dtype, tiling, frozenset(known), reserved_names(), parts)
     makers: dict[Value, Site] = {}
     for node in (*at_run, *graph.nodes):
         whole = site(node)

@@ -27,18 +27,20 @@ def strides(type: TensorType) -> tuple[int, ...]:
     step = 1
     for axis in reversed(storage_axes(type)):
         result[axis] = step
-        step *= type.shape[axis]
+        step = type.pitch if type.pitch and step == 1 else step * type.shape[axis]
     return tuple(result)
 
 
 def row_stride(type: TensorType) -> int:
     """Elements between rows; 0 for what does not depend on the sample."""
-    return type.size if type.batch else 0
+    if not type.batch:
+        return 0
+    return type.size // type.shape[storage_axes(type)[-1]] * type.pitch if type.pitch else type.size
 
 
 def same_storage(a: TensorType, b: TensorType) -> bool:
     """Whether two types of one shape put every element at the same place."""
-    if (a.shape, a.batch) != (b.shape, b.batch):
+    if (a.shape, a.batch, a.pitch) != (b.shape, b.batch, b.pitch):
         return False
     return a.layout is b.layout or _significant(a) == _significant(b)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from netdsl.analysis.joined import Slice
 from netdsl.codegen.names import Names, identifier
 from netdsl.codegen.plan import Kernel, Launch
 from netdsl.codegen.triton.index import storage_axes
@@ -49,7 +50,8 @@ class Step:
 class Planner:
     """The state of one lowering. `constants` are the values that exist once weights are loaded.
 
-    `padded` has, for a map stored with a channel of zeros more than it has, the value that is stored.
+    `parts` says which values are stored inside another. `padded` has, for a map stored with a channel of zeros more
+    than it has, the value that is stored.
     """
 
     graph: Graph
@@ -57,6 +59,7 @@ class Planner:
     tiling: Tiling
     constants: frozenset[Value]
     reserved: tuple[str, ...] = ()
+    parts: dict[Value, Slice] = field(default_factory=dict)
     kernels: dict[tuple[str, object], Kernel] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)

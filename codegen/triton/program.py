@@ -193,8 +193,11 @@ class Printer:
         """First and last step of everything that needs a place in the arena."""
         ranges: dict[Value, tuple[int, int]] = {}
         for number, step in enumerate(self.planner.steps):
-            for value in (item for part in (step, *step.apart) for item in (*part.writes, *part.reads)):
-                if isinstance(value, Value) and value not in self._texts:
+            for item in (item for part in (step, *step.apart) for item in (*part.writes, *part.reads)):
+                if not isinstance(item, Value):
+                    continue
+                value = self.planner.parts[item].whole if item in self.planner.parts else item
+                if value not in self._texts:
                     first, _ = ranges.get(value, (number, number))
                     ranges[value] = (first, number)
         return ranges
@@ -206,6 +209,9 @@ class Printer:
         plan = plan_memory(((names[v], sizes[v], first, last) for v, (first, last) in ranges.items()), ALIGNMENT)
         for value, name in names.items():
             self._texts[value] = f"a.{name}"
+        for value, (whole, start) in self.planner.parts.items():
+            flat = self._texts[whole] + ("" if whole in names else ".view(-1)")
+            self._texts[value] = f"{flat}[{start}:]" if start else flat
         return tuple(Buffer(names[v], v.type, plan.offsets[names[v]], sizes[v]) for v in ranges), plan.bytes
 
     def _printed(self, buffer: Buffer) -> Place:

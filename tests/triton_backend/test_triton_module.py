@@ -178,7 +178,7 @@ def test_no_kernel_overwrites_what_a_later_one_reads() -> None:
         forward = artifact.source.partition("def forward")[2].partition("\ndef ")[0]
         for call in re.split(r"\b(?:run|convolve|multiply)\(\n", forward)[1:]:
             arguments = re.split(r"\n *\)", call)[0].replace("\n", " ")
-            used = [word.removeprefix("a.") for word in re.split(r"[ ,()]+", arguments) if word.startswith("a.")]
+            used = [word.removeprefix("a.") for word in re.split(r"[ ,()[]+", arguments) if word.startswith("a.")]
             # What is written comes last, but for results of the network, which lie elsewhere.
             written = {word for word in used if word not in holder}
             for word in used:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from math import prod
 
+from netdsl.analysis.joined import left_to_copy
 from netdsl.codegen.triton.index import (
     atom,
     decompose,
@@ -18,7 +19,7 @@ from netdsl.codegen.triton.index import (
     storage_axes,
     strides,
 )
-from netdsl.codegen.triton.lowerings.pointwise import at, copy, elementwise, pointwise
+from netdsl.codegen.triton.lowerings.pointwise import at, copy, copy_part, elementwise, pointwise
 from netdsl.codegen.triton.place import Body, Coordinate
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
@@ -203,9 +204,17 @@ def crop(planner: Planner, site: Site) -> None:
 
 
 def concat(planner: Planner, site: Site) -> None:
-    """The operand in whose part of the axis the element lies; the others are not read there."""
+    """The operand in whose part of the axis the element lies; the others are not read there.
+
+    Where operands are stored inside the result, only the others are copied.
+    """
     op = site.op
     assert isinstance(op, Concat)
+    left = left_to_copy(site.node, planner.parts)
+    if site.result in planner.parts or len(left) < len(site.operands):
+        for value, start in left:
+            copy_part(planner, site, value, site.result, start)
+        return
 
     def compute(body: Body, axes: Sequence[Coordinate]) -> str:
         along = axes[op.axis].text

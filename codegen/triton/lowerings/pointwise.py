@@ -65,15 +65,29 @@ def copy(planner: Planner, site: Site, operand: Value, result: Value) -> None:
     pointwise(planner, site, compute, result, "copy")
 
 
-def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, result: Value) -> None:
-    """Add the launch of a pointwise kernel. If it never asks where element `i` is, any shape can share it."""
-    shaped = any(mark in line for line in text.lines for mark in ("i //", "i %"))
-    title = f"Each element of {shape_text(result.type.shape)}." if shaped else "Each element."
-    spec = PointwiseKernel(title, "i", text)
+def copy_part(planner: Planner, site: Site, operand: Value, result: Value, start: int) -> None:
+    """The elements of an operand of a concatenation, from `start` on in each row of its result."""
+    place = element_place(operand.type._replace(pitch=0))
+    body = planner.body(place, TAKEN)
+    axes = [axis.text for axis in place.axes]
+    value = body.load(operand, "value", at(body, operand, axes))
+    text = BodyText(tuple(body.parameters.values()), tuple(body.lines), value)
+    target = at(body, result, axes)[0] + (f" + {start}" if start else "")
+    emit(planner, site, "copy_part", text, body, result, target)
+
+
+def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, result: Value, target: str = "i") -> None:
+    """Add the launch of a pointwise kernel. If it never asks where element `i` is, any shape can share it.
+
+    Element `i` of the body's place is stored at `target` of the result.
+    """
+    type = body.place.type
+    shaped = any(mark in line for line in (*text.lines, target) for mark in ("i //", "i %"))
+    title = f"Each element of {shape_text(type.shape)}." if shaped else "Each element."
+    spec = PointwiseKernel(title, target, text)
     # Sine brings its argument into one period, which takes registers: half as many elements, or sm_80 has too few.
     sines = any(name in line for line in text.lines for name in ("tl.sin(", "tl.cos("))
     block = planner.tiling.block() // (2 if sines else 1)
-    type = result.type
     count = times(type.size, type)
     widest = max(type.size, *(v.type.size for v in body.parameters)) if body.parameters else type.size
     call = Call(f"cdiv({count}, {block})", count, (("BLOCK", block),), widest=widest * max(type.batch, 1))
