@@ -10,14 +10,26 @@ from netdsl.codegen.triton.expressions import EXPRESSIONS
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.base import Op
-from netdsl.ops.conv import Conv
+from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.pool import Pool
-from netdsl.ops.shape import Concat
+from netdsl.ops.shape import Concat, Crop, Pad, Shuffle, Split, Upsample
+from netdsl.ops.shape import Slice as SliceAxis
 from netdsl.tensor import Layout
 
-WRITERS: tuple[type[Op], ...] = (Conv, Pool, Concat)
-"""Operators whose kernels write at any distance of two pixels."""
-READERS: tuple[type[Op], ...] = (*WRITERS, *EXPRESSIONS)
+WRITERS: tuple[type[Op], ...] = (
+    Conv,
+    UpConv,
+    Pool,
+    Concat,
+    Crop,
+    Pad,
+    Shuffle,
+    SliceAxis,
+    Split,
+    Upsample,
+    *EXPRESSIONS,
+)
+"""Operators whose kernels write and read at any distance of two pixels; others take maps as they lie, in one piece."""
 ALIGNMENT = 8
 """Elements that parts begin at multiples of: 16 bytes at least, as wide loads and the copy engine ask for."""
 
@@ -46,7 +58,7 @@ def _fits(value: Value, place: Slice, maker: Node, readers: Sequence[Node]) -> b
         and value.type.dtype.is_float
         and isinstance(_anchor(maker), WRITERS)
         and not _is_reduction(maker)
-        and all(isinstance(_anchor(reader), READERS) and not _is_reduction(reader) for reader in readers)
+        and all(isinstance(_anchor(reader), WRITERS) and not _is_reduction(reader) for reader in readers)
     )
 
 

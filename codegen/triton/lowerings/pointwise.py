@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from netdsl.codegen.triton.index import coordinates, linear, row_stride, strides
+from netdsl.codegen.triton.index import coordinates, linear, row_stride, same_storage, strides
 from netdsl.codegen.triton.kernels import BodyText, Call, PointwiseKernel
 from netdsl.codegen.triton.lowerings.spatial import times
 from netdsl.codegen.triton.place import Body, Coordinate, Place
@@ -19,7 +19,8 @@ TAKEN = ("i", "y", "count", "program", "inside")
 
 
 def element_place(type: TensorType) -> Place:
-    """A run of elements in the order of storage: `i` counts them over all samples."""
+    """A run of elements in the order of storage, without gaps: `i` counts them over all samples."""
+    type = type._replace(pitch=0)
     row, axes = coordinates("i", type)
     marked = tuple(Coordinate(text, ELEMENT if text != "0" else "") for text in axes)
     return Place(type, Coordinate(row, ELEMENT), marked, "i", {ELEMENT: "inside"})
@@ -67,21 +68,21 @@ def copy(planner: Planner, site: Site, operand: Value, result: Value) -> None:
 
 def copy_part(planner: Planner, site: Site, operand: Value, result: Value, start: int) -> None:
     """The elements of an operand of a concatenation, from `start` on in each row of its result."""
-    place = element_place(operand.type._replace(pitch=0))
-    body = planner.body(place, TAKEN)
-    axes = [axis.text for axis in place.axes]
-    value = body.load(operand, "value", at(body, operand, axes))
+    body = planner.body(element_place(operand.type), TAKEN)
+    value = body.load(operand, "value", at(body, operand, [axis.text for axis in body.place.axes]))
     text = BodyText(tuple(body.parameters.values()), tuple(body.lines), value)
-    target = at(body, result, axes)[0] + (f" + {start}" if start else "")
-    emit(planner, site, "copy_part", text, body, result, target)
+    emit(planner, site, "copy_part", text, body, result, start)
 
 
-def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, result: Value, target: str = "i") -> None:
+def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, result: Value, start: int = 0) -> None:
     """Add the launch of a pointwise kernel. If it never asks where element `i` is, any shape can share it.
 
-    Element `i` of the body's place is stored at `target` of the result.
+    Element `i` of the body's place is stored where the result has it, `start` elements on.
     """
     type = body.place.type
+    as_it_lies = same_storage(type, result.type)
+    target = "i" if as_it_lies else at(body, result, [axis.text for axis in body.place.axes])[0]
+    target += f" + {start}" if start else ""
     shaped = any(mark in line for line in (*text.lines, target) for mark in ("i //", "i %"))
     title = f"Each element of {shape_text(type.shape)}." if shaped else "Each element."
     spec = PointwiseKernel(title, target, text)
@@ -89,7 +90,7 @@ def emit(planner: Planner, site: Site, stem: str, text: BodyText, body: Body, re
     sines = any(name in line for line in text.lines for name in ("tl.sin(", "tl.cos("))
     block = planner.tiling.block() // (2 if sines else 1)
     count = times(type.size, type)
-    widest = max(type.size, *(v.type.size for v in body.parameters)) if body.parameters else type.size
+    widest = max(max(v.size, row_stride(v)) for v in (type, result.type, *(value.type for value in body.parameters)))
     call = Call(f"cdiv({count}, {block})", count, (("BLOCK", block),), widest=widest * max(type.batch, 1))
     name = kernel_stem(stem, shape_text(type.shape) if shaped else "")
     reads = tuple(planner.read(value) for value in body.parameters)
