@@ -10,6 +10,7 @@ from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import Add, BatchNorm, Concat, Conv, Crop, Mean, Pool, Relu, UpConv
+from netdsl.ops.base import ONES
 from netdsl.tensor import DType, TensorType
 
 DTYPES = [(DType.FLOAT32, 80), (DType.TF32, 90), (DType.FLOAT16, 90)]
@@ -54,7 +55,7 @@ def growing() -> Graph:
 
 
 def left_over() -> Graph:
-    """What would begin where no wide load does, and second places of a value: they are copied."""
+    """What would begin where no wide load does, second places of a value, and weights: they are copied."""
     builder = GraphBuilder("Left")
     image = builder.input("image", TensorType((8, 4, 4)))
     x = stored(builder, "x", 16, 4, 4)
@@ -62,7 +63,8 @@ def left_over() -> Graph:
     (b,) = builder.node(Conv(12, (1,)), (x,), name="b")
     (c,) = builder.node(Conv(12, (1,)), (x,), name="c")
     (mean,) = builder.node(Mean((1, 2)), (b,), name="mean")
-    (y,) = builder.node(Concat(), (image, a, b, c, a), name="join")
+    table = builder.parameter("table", (8, 4, 4), ONES)
+    (y,) = builder.node(Concat(), (image, a, b, c, a, table), name="join")
     (z,) = builder.node(Conv(32, (1,)), (x,), name="z")
     (narrow,) = builder.node(Conv(20, (1,)), (x,), name="narrow")
     (odd,) = builder.node(Concat(), (narrow, narrow), name="odd")
@@ -84,4 +86,4 @@ def test_what_is_stored_in_place_is_not_copied() -> None:
     kernels = [compile_graph(graph()).source.count("concat_") for graph in (branches, growing)]
     assert kernels == [0, 0]
     passes = compile_graph(left_over()).source.partition("def forward")[2]
-    assert passes.count(", copy_part_") == 3, "what would begin between wide loads, and two second places"
+    assert passes.count(", copy_part_") == 4, "what would begin between wide loads, two second places, a weight"

@@ -68,7 +68,8 @@ def copy(planner: Planner, site: Site, operand: Value, result: Value) -> None:
 
 def copy_part(planner: Planner, site: Site, operand: Value, result: Value, start: int) -> None:
     """The elements of an operand of a concatenation, from `start` on in each row of its result."""
-    body = planner.body(element_place(operand.type), TAKEN)
+    # As many rows as the result has, even where the operand is a weight.
+    body = planner.body(element_place(result.type._replace(shape=operand.type.shape)), TAKEN)
     value = body.load(operand, "value", at(body, operand, [axis.text for axis in body.place.axes]))
     text = BodyText(tuple(body.parameters.values()), tuple(body.lines), value)
     emit(planner, site, "copy_part", text, body, result, start)
