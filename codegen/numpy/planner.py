@@ -15,7 +15,7 @@ from netdsl.codegen.names import Names, comment
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
 from netdsl.codegen.numpy.lowerings.conv import conv
-from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, steps_of
+from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, is_shared_out, shared_out, steps_of
 from netdsl.codegen.numpy.parts import can_be_part
 from netdsl.codegen.numpy.prelude import extents, short, together
 from netdsl.codegen.numpy.program import Layer, Program, Recipe
@@ -216,8 +216,10 @@ class Planner:
         stored = layout_of(result.type)
         operator = steps_of(anchor.op, anchor.inputs, result.type.rank, stored)
         if operator is not None:
-            whole = Link(anchor.op.word, operator, (), anchor.inputs)
-            return Layer(note, tuple(self._elementwise(node, [whole, *_links(rest, node, anchor, stored)])))
+            links = [Link(anchor.op.word, operator, (), anchor.inputs), *_links(rest, node, anchor, stored)]
+            if self._scope.preparing or not is_shared_out(result.type):
+                return Layer(note, tuple(self._elementwise(node, links)))
+            return Layer(note, tuple(self._call(node, anchor, shared_out(result), links, stored)))
         if isinstance(anchor.op, Conv):
             lowered: Call | tuple[Call, ...] = conv(anchor.op, anchor, self._tuned)
         else:
@@ -300,7 +302,7 @@ class Planner:
         if call.tailed:
             self._scratch = max(self._scratch, call.scratch)
             crew = f"Crew({call.scratch})" if scope.preparing else "b"
-            operands = [crew, scope.argument(call.arguments[0]), results[0], function or "None"]
+            operands = [crew, *map(scope.argument, call.arguments[:1]), results[0], function or "None"]
             operands += self._constants(node, (*call.arguments[1:], *reads))
             return [*made, statement("", call.function, [*operands, *self._keywords(call)])]
         arguments = [scope.argument(argument) for argument in call.arguments]

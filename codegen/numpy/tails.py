@@ -48,7 +48,8 @@ def tail(links: Sequence[Link]) -> Tail:
     for link in links:
         names: dict[int, Expression] = {}
         for index in link.others:
-            wanted = link.operator.names[index - 1] if link.operator.names else "other"
+            wanted = link.operator.names[index - 1] if link.operator.names and index else "other"
+            wanted = wanted if index or link.carried else "x"
             count = sum(name.rstrip("0123456789") == wanted for name in parameters)
             parameters.append(f"{wanted}{count + 1}" if count else wanted)
             names[index] = parameters[-1]
@@ -67,7 +68,7 @@ def tail_reads(links: Sequence[Link], result: Value, call: Call, layout: Layout)
             if operand.type.batch == 0 and operand.type.rank == 1 and not view.steps:
                 reads.append(view)
             elif is_vector(operand, result.type.rank, layout):
-                reads.append(view.then(".reshape(-1)"))
+                reads.append(View(operand).then(".reshape(-1)"))
             elif is_full(operand, result):
                 reads.append(view.then(call.expand))
             else:

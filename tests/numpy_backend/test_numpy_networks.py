@@ -11,6 +11,7 @@ from small_nets import NETS, graphs, make
 
 import netdsl
 from netdsl.codegen.numpy.backend import compile_graph
+from netdsl.codegen.numpy.lowerings import elementwise
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import Add, Concat, Conv, Mul, Pool, Relu, Reshape, Sub
@@ -33,6 +34,12 @@ def test_small_nets_agree(name: str, dtype: DType) -> None:
 @pytest.mark.parametrize("name", sorted(NETS))
 def test_small_nets_agree_whatever_the_passes_did(name: str, passes: tuple[object, ...]) -> None:
     compare(make(name), DType.FLOAT64, 2, passes=passes, factor=4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_small_nets_agree_as_if_every_map_was_large(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elementwise, "LARGE", 1)
+    compare(make(name), DType.FLOAT64, 1, factor=4)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

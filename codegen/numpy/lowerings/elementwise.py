@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from netdsl.codegen.numpy.calls import RESULT, Elementwise, Operand, Step
-from netdsl.codegen.numpy.storage import View, aligned, channel_step
+from netdsl.codegen.numpy.calls import RESULT, Call, Elementwise, Operand, Step
+from netdsl.codegen.numpy.storage import View, aligned, channel_step, stored
 from netdsl.ir.graph import Value
 from netdsl.ops import activation, elementwise, function, noise
 from netdsl.ops.base import Op
-from netdsl.tensor import Layout
+from netdsl.tensor import Layout, TensorType
 
 X = Operand(0)
 
@@ -36,6 +36,8 @@ class Exponential:
     scale: float
 
 
+LARGE = 1 << 16
+"""Elements whose sharing pays for waking a thread."""
 FUNCTIONS = {"atan": "np.arctan", "erf": "error_function", "round": "np.rint"}
 RELATIONS = {
     "equal": "np.equal",
@@ -100,6 +102,16 @@ JOINED: dict[type[Op], Callable[[Any, int], tuple[Step, ...]]] = {
     ),
 }
 """Operators of several operands: their steps, given the number."""
+
+
+def is_shared_out(result: TensorType) -> bool:
+    """Whether a map is so large that threads gain by sharing its elementwise operators."""
+    return result.rank == 3 and result.batch > 0 and result.size >= LARGE and result.dtype.is_float
+
+
+def shared_out(result: Value) -> Call:
+    """The kernel of such a chain; the chain is its tail."""
+    return Call("elementwise", (), (stored(result),), crew=True, tailed=True)
 
 
 def steps_of(op: Op, inputs: tuple[Value, ...], rank: int, layout: Layout) -> Elementwise | None:
