@@ -1,15 +1,15 @@
 """Generated NumPy modules beside PyTorch and ONNX Runtime on this processor, in one process, with equal threads.
 
     python benchmarks/cpu.py [--nets ResNet50,VGG16] [--batches 1,4,8] [--threads 1,2] [--rounds 15] [--compile]
-                             [--note TEXT] [--write]
+                             [--tune] [--note TEXT] [--write]
     python benchmarks/cpu.py --layers ResNet50 [--batches 1] [--threads 1] [--rounds 15]
 
 Needs torch and torchvision; ONNX Runtime takes part where it and onnx are installed. Every contender computes once in
 every round, in an order that turns, so that a disturbance meets all; medians are compared. Before anything is timed,
-all results are compared with PyTorch's. `--compile` adds torch.compile with freezing, which takes minutes; `--write`
-puts the table (JSON) and a plot (SVG) into benchmarks/results/, named after the day. `--layers` prints instead where
-one net spends its time: processor time of each layer, the rate of its products, and that rate as a share of the largest
-product's that this machine's BLAS does.
+all results are compared with PyTorch's. `--compile` adds torch.compile with freezing, which takes minutes; with
+`--tune` our modules tune themselves first, for that batch and these threads; `--write` puts the table (JSON) and a plot
+(SVG) into benchmarks/results/, named after the day. `--layers` prints instead where one net spends its time: processor
+time of each layer, the rate of its products, and that rate as a share of what this machine's BLAS does in a large one.
 """
 
 # ruff: noqa: E402
@@ -22,6 +22,7 @@ for library in ("OPENBLAS", "MKL", "VECLIB"):
 
 import argparse
 import ast
+import contextlib
 import copy
 import datetime
 import inspect
@@ -139,23 +140,37 @@ def reference(name: str, graph: Any) -> torch.nn.Module:
     return model.eval()  # type: ignore[no-any-return]
 
 
-def generated(net: netdsl.Network, model: torch.nn.Module, threads: int) -> tuple[Contender, dict[str, float]]:
-    """Our module with PyTorch's weights; how long compiling took, and loading."""
+def generated(
+    net: netdsl.Network, model: torch.nn.Module, threads: int, tuned_for: Array = None
+) -> tuple[Contender, dict[str, float]]:
+    """Our module with PyTorch's weights; how long compiling and loading took. It tunes itself for an input."""
     state = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     net.compile()  # the first reads templates
     start = time.perf_counter()
     source = net.compile().source
     seconds = {"compile_s": time.perf_counter() - start, "lines": source.count("\n")}
-    sys.modules[GENERATED] = module = ModuleType(GENERATED)
-    linecache.cache[f"<{GENERATED}>"] = (len(source), None, source.splitlines(keepends=True), f"<{GENERATED}>")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         write(path, from_state_dict(net.graph, state))
         start = time.perf_counter()
-        exec(compile(source, f"<{GENERATED}>", "exec"), module.__dict__)
-        model_of_ours = module.load(path, threads=threads)
+        loaded = loaded_module(source).load(path, threads=threads)
         seconds["load_s"] = time.perf_counter() - start
-    return model_of_ours, seconds
+        if tuned_for is not None:
+            found = Path(folder) / "tuned.json"
+            start = time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()):
+                sys.modules[GENERATED].tune_file(loaded, {"image": tuned_for}, str(found))
+            seconds["tune_s"] = time.perf_counter() - start
+            loaded = loaded_module(net.compile(tuned=found).source).load(path, threads=threads)
+    return loaded, seconds
+
+
+def loaded_module(source: str) -> Any:
+    """A module of a text, with its lines for those who look for them."""
+    sys.modules[GENERATED] = module = ModuleType(GENERATED)
+    linecache.cache[f"<{GENERATED}>"] = (len(source), None, source.splitlines(keepends=True), f"<{GENERATED}>")
+    exec(compile(source, f"<{GENERATED}>", "exec"), module.__dict__)
+    return module
 
 
 def contenders(model: torch.nn.Module, example: Array, threads: int, compiled: bool) -> dict[str, Contender]:
@@ -175,7 +190,9 @@ def contenders(model: torch.nn.Module, example: Array, threads: int, compiled: b
         print("ONNX Runtime is not installed: it does not take part", flush=True)
         return found
     file = io.BytesIO()
+    torch.backends.mha.set_fastpath_enabled(False)  # type: ignore[no-untyped-call]  # ONNX has no such operator
     torch.onnx.export(model, (torch.from_numpy(example),), file, dynamo=False, input_names=["image"])
+    torch.backends.mha.set_fastpath_enabled(True)  # type: ignore[no-untyped-call]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -183,7 +200,7 @@ def contenders(model: torch.nn.Module, example: Array, threads: int, compiled: b
     return found
 
 
-def loaded(name: str) -> netdsl.Network:
+def example(name: str) -> netdsl.Network:
     """A net of the examples, at the size at which it is measured."""
     file, _, replaced = NETS[name]
     text = (ROOT / "examples" / file).read_text(encoding="utf-8")
@@ -193,14 +210,14 @@ def loaded(name: str) -> netdsl.Network:
         return netdsl.load(path, net=name)
 
 
-def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool) -> dict[str, Any]:
+def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool, tuned: bool) -> dict[str, Any]:
     """One net at one batch with so many threads: milliseconds of everyone, medians with first and last decile."""
     torch.set_num_threads(threads)
-    net = loaded(name)
+    net = example(name)
     model = reference(name, net.graph)
     (image,) = net.graph.inputs
     x = np.random.default_rng(0).standard_normal((batch, *image.type.shape)).astype(np.float32)
-    ours, seconds = generated(net, model, threads)
+    ours, seconds = generated(net, model, threads, x if tuned else None)
     everyone = {"netdsl": ours, **contenders(model, x, threads, compiled)}
     wanted = everyone["eager NCHW"](x)
     errors = {who: float(abs(run(x) - wanted).max() / abs(wanted).max()) for who, run in everyone.items()}
@@ -233,7 +250,7 @@ def print_layers(name: str, batch: int, threads: int, rounds: int) -> None:
 
     The clock is processor time of the caller's thread, or, with several threads, time on the wall.
     """
-    net = loaded(name)
+    net = example(name)
     model, _ = generated(net, reference(name, net.graph), threads)
     forward = sys.modules[GENERATED].forward
     image = net.graph.inputs[0].type.shape
@@ -348,6 +365,7 @@ def main() -> None:
     parser.add_argument("--threads")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--tune", action="store_true")
     parser.add_argument("--note", default="", help="what else must be known, such as who shared the machine")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
@@ -363,7 +381,7 @@ def main() -> None:
         for threads in counts:
             for name in options.nets.split(","):
                 for batch in batches:
-                    rows.append(measure(name, batch, threads, options.rounds, options.compile))
+                    rows.append(measure(name, batch, threads, options.rounds, options.compile, options.tune))
                     print(line(rows[-1]), flush=True)
     if not options.write:
         return
