@@ -220,10 +220,12 @@ class Planner:
             if self._scope.preparing or not is_shared_out(result.type):
                 return Layer(note, tuple(self._elementwise(node, links)))
             return Layer(note, tuple(self._call(node, anchor, shared_out(result), links, stored)))
-        if isinstance(anchor.op, Conv):
+        lowering = LOWERINGS[type(anchor.op)]
+        if lowering is conv:
+            assert isinstance(anchor.op, Conv)
             lowered: Call | tuple[Call, ...] = conv(anchor.op, anchor, self._tuned)
         else:
-            lowered = LOWERINGS[type(anchor.op)](anchor.op, anchor)
+            lowered = lowering(anchor.op, anchor)
         written: list[str] = []
         for call in lowered if isinstance(lowered, tuple) else (lowered,):
             layout = FIRST if isinstance(anchor.op, Fc) else LAST

@@ -218,6 +218,6 @@ READ: dict[type[Op], dict[str, Callable[[Lowering], Lowering]]] = {
     each.Regroup: {"last row first": reads("[::-1]")},
     shape.Concat: {"from the end": other_order},
     shape.Split: {"another sample": reads("[::-1]"), "last element first": reads("[..., ::-1]")},
-    shape.PixelShuffle: {"last element first": reads("[..., ::-1]")},
+    shape.PixelShuffle: {"last row first": reads("[:, ::-1]")},
 }
 """How the lowering reads what it should not."""
