@@ -250,6 +250,16 @@ def nms(op: choice.Nms, at: Site, boxes: str, scores: str) -> str:
     return f"{at.helper('nms')}({boxes}, {scores}, {op.count}, {literal(op.iou)}, {literal(op.least)})"
 
 
+def roi_pool(op: regions.RoiPool, at: Site, x: str, boxes: str) -> str:
+    """Cells of regions, for all boxes of all samples."""
+    return f"{at.helper('roi_pool')}({x}, {boxes}, {op.kernel}, {literal(op.scale)})"
+
+
+def roi_align(op: regions.RoiAlign, at: Site, x: str, boxes: str) -> str:
+    """Points in cells of regions, likewise."""
+    return f"{at.helper('roi_align')}({x}, {boxes}, {op.kernel}, {literal(op.scale)}, {op.points}, {op.aligned})"
+
+
 def _method(name: str) -> Lowering:
     return lambda op, at, x: f"{x}.{name}()"
 
@@ -335,6 +345,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     choice.TopK: lambda op, at, x: f"{at.helper('top_k')}({x}, {op.count}, {op.axis + 1})",
     choice.Gather: lambda op, at, x, rows: f"{at.helper('gather_rows')}({x}, {rows})",
     choice.Nms: nms,
+    regions.RoiPool: roi_pool,
+    regions.RoiAlign: roi_align,
     each.Each: lambda op, at, x: f"{x}.flatten(0, 1)",
     each.Regroup: lambda op, at, x: f"{x}.unflatten(0, (-1, {op.count}))",
 }
@@ -342,8 +354,6 @@ LOWERINGS: dict[type[Op], Lowering] = {
 UNSUPPORTED: dict[type[Op], str] = {
     recurrent.Recurrence: "only a pass makes it",
     sequence.SineTable: "only a pass makes it",
-    regions.RoiPool: "PyTorch itself has none",
-    regions.RoiAlign: "PyTorch itself has none",
 }
 """Operators that are not here, with the reason."""
 

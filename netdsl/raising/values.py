@@ -191,6 +191,8 @@ class _Chooser:
             if _from_channels(place) is None or place.role.startswith("list"):
                 _add(variables, place, self._role(place))
         base = [one for one in variables if not any(_multiple(one, other) for other in variables if other is not one)]
+        # Multiples of what is a multiple itself may be too large to be said.
+        base += [one for one in variables if one not in base and not any(_multiple(one, other) for other in base)]
         for one in base:
             one.name = self._name(one.role)
         for place in found:

@@ -27,6 +27,7 @@ from netdsl.ir.same import correspondence
 from netdsl.ops.activation import Relu
 from netdsl.ops.conv import Conv
 from netdsl.ops.each import Each
+from netdsl.ops.linear import Fc
 from netdsl.ops.norm import BatchNorm
 from netdsl.raising import Program, raise_graph
 from netdsl.source import Source
@@ -144,6 +145,20 @@ def _has_idle_rows(graph: Graph) -> bool:
     read_by = users(graph)
     idle = [node for node in graph.nodes if not any(v in read_by or v in graph.outputs for v in node.outputs)]
     return bool(idle) and any(isinstance(node.op, Each) for node in graph.nodes)
+
+
+def test_multiples_of_multiples_have_names() -> None:
+    """128 w is twice 64 w, and too large a multiple of w to be said."""
+    builder = GraphBuilder("wide")
+    value = builder.input("x", TensorType((4,)))
+    for width in (2, 3, 5, 7):
+        for factor in (1, 64, 128):
+            for op in (Fc(factor * width), Relu()):
+                (value,) = builder.node(op, (value,), name=f"n{width}_{factor}_{op.word}")
+    graph = builder.result("y", value).finish()
+    program = raise_graph(graph, "Wide")
+    assert correspondence(program.graph, graph) is not None
+    assert "for " in program.text
 
 
 def test_a_long_net_takes_seconds() -> None:

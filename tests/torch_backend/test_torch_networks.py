@@ -24,25 +24,15 @@ from netdsl.tensor import DType  # noqa: E402
 pytestmark = pytest.mark.torch
 
 
-REFUSED = {"fast_rcnn.net", "find_digits.net", "mask_rcnn.net"}
-"""Their regions are torchvision's in PyTorch."""
-
-
-def test_regions_are_refused_by_name() -> None:
-    for file in REFUSED:
-        with pytest.raises(netdsl.NetError, match=r"E0704.*roi"):
-            netdsl.load(EXAMPLES / file, net=FIRST[file]["net"]).compile(backend="torch")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("file", sorted(FIRST.keys() - REFUSED))
+@pytest.mark.parametrize("file", sorted(FIRST))
 def test_examples_agree_with_the_reference(models: ModuleType, file: str) -> None:
     net = reduced(FIRST[file])
     weights, inputs = weights_of(net), random_inputs(net.graph, DType.FLOAT32, 2)
     assert error(net.graph, weights, inputs) <= TOLERANCE[DType.FLOAT32]
 
 
-@pytest.mark.parametrize("entry", [e for e in ENTRIES if e["file"] not in REFUSED], ids=lambda entry: entry["net"])
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["net"])
 def test_state_dicts_have_the_names_and_shapes_of_the_weights(entry: dict[str, str]) -> None:
     net = netdsl.load(EXAMPLES / entry["file"], net=entry["net"])
     source = net.compile(backend="torch").source
