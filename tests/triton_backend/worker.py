@@ -15,21 +15,31 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from triton.runtime.interpreter import InterpreterBuilder
 
 MARGIN = 64
 """Bytes around every tensor that hold NaN (all bits set, in every element type) and must go on doing so."""
 
 
 class Guarded:
-    """Tensors that lie between margins of NaN; `check` says whether anything was written there."""
+    """Tensors that lie between margins of NaN, where nothing may be read or written."""
 
     def __init__(self) -> None:
         self.held: list[torch.Tensor] = []
+        self.edges: list[int] = []
+
+    def watch(self, pointers: Any, mask: Any) -> None:
+        """Refuse addresses in a margin: between the first and second edge, the third and fourth, and so on."""
+        at = np.searchsorted(np.array(self.edges, np.uint64), np.asarray(pointers)[np.asarray(mask, bool)], "right")
+        if (at % 2).any():
+            raise AssertionError("a kernel reads or writes outside a tensor")
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         size = math.prod(shape) * dtype.itemsize
         held = torch.full((-(-size // MARGIN) * MARGIN + 2 * MARGIN,), 255, dtype=torch.uint8)
         self.held.append(held)
+        start, end = held.data_ptr(), held.data_ptr() + held.nbytes
+        self.edges = sorted([*self.edges, start, start + MARGIN, start + MARGIN + size, end])
         return held[MARGIN : MARGIN + size].view(dtype).view(shape)
 
     def copy(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -41,6 +51,23 @@ class Guarded:
                 raise AssertionError("a kernel wrote outside its tensor")
 
 
+def watch(guarded: Guarded) -> None:
+    """From now on, what kernels access goes by `guarded` first."""
+
+    def load(self: Any, pointers: Any, mask: Any, *others: Any, **named: Any) -> Any:
+        guarded.watch(pointers.data, mask.data)
+        return LOAD(self, pointers, mask, *others, **named)
+
+    def store(self: Any, pointers: Any, value: Any, mask: Any, *others: Any, **named: Any) -> Any:
+        guarded.watch(pointers.data, mask.data)
+        return STORE(self, pointers, value, mask, *others, **named)
+
+    InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store = load, store
+
+
+LOAD, STORE = InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location("generated", request["module"])
     assert spec
@@ -48,6 +75,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     guarded = Guarded()
+    watch(guarded)
     model = module.load(request["weights"])
     if hasattr(module, "TILES"):
         model.tiles = module.TILES[request["target"]]
