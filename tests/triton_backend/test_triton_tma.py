@@ -80,15 +80,18 @@ def test_products_at_the_edges_of_their_tiles(interpreter: Interpreter, rows: in
 
 
 def tails() -> Graph:
-    """Tails with operands of every extent, in every place; of the result's size, they are fetched as boxes."""
+    """Tails with operands of every extent, in every place; of the result's size, they are fetched as boxes.
+
+    No extent is a multiple of a box: without any one mask a kernel reads outside of some operand.
+    """
     builder = GraphBuilder("Tails")
-    x = stored(builder, "x", 16, 5, 4)
-    gate = builder.input("gate", TensorType((16, 1, 1)))
-    row = builder.input("row", TensorType((1, 1, 4)))
+    x = stored(builder, "x", 24, 5, 5)
+    gate = builder.input("gate", TensorType((24, 1, 1)))
+    row = builder.input("row", TensorType((1, 1, 5)))
     column = builder.input("column", TensorType((1, 5, 1)))
     one = builder.input("one", TensorType((1,)))
-    table = builder.parameter("table", (16, 5, 4), ONES)
-    anchors: tuple[Op, ...] = (Conv(16, (1,)), Conv(16, (3,), padding=(1,)), UpConv(16, (3,), padding=(1,)))
+    table = builder.parameter("table", (24, 5, 5), ONES)
+    anchors: tuple[Op, ...] = (Conv(24, (1,)), Conv(24, (3,), padding=(1,)), UpConv(24, (3,), padding=(1,)))
     for index, anchor in enumerate(anchors):
         (y,) = builder.node(anchor, (x,), name=f"anchor{index}")
         for number, (op, others, place) in enumerate(
