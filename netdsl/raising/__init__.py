@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from netdsl.diagnostics import Report
 from netdsl.elaborate import Options, elaborate
@@ -11,10 +12,9 @@ from netdsl.elaborate import Program as Parsed
 from netdsl.ir.graph import Graph, InvalidGraph
 from netdsl.ir.same import correspondence
 from netdsl.limits import DEFAULT_LIMITS, Limits
-from netdsl.raising.prepare import Prepared, prepare
+from netdsl.raising.prepare import prepare
 from netdsl.raising.regions import Reducer
 from netdsl.raising.structure import find_structure
-from netdsl.raising.tree import Net
 from netdsl.raising.write import write
 from netdsl.source import Source
 from netdsl.syntax.format import format
@@ -48,26 +48,20 @@ def raise_graph(graph: Graph, name: str) -> Program:
     InvalidGraph for what no text can say: operators that passes make, and layers inside `each` that nothing reads.
     """
     prepared = prepare(graph)
-    for structured in (True, False):
-        reducer = Reducer(prepared, structured)
+    for branches, structure in product((True, False), (True, False)):
+        # The search for structure changes a net in place, so that a plainer text begins anew.
+        reducer = Reducer(prepared, branches)
         net = reducer.net()
+        blocks = find_structure(prepared, net) if structure else []
+        text = write(prepared, net, blocks, name)
         expected = prepared.expected(reducer.swapped)
-        for text in _texts(net, prepared, name):
-            raised = _elaborated(text, LIMITS)
-            match = correspondence(raised, expected) if raised else None
-            if raised is not None and match is not None:
-                origin = {value.name: old.name for value, old in prepared.origin.items()}
-                weights = {p.value.name: origin[match[p.value].name] for p in raised.parameters}
-                return Program(_formatted(text), raised, weights)
+        raised = _elaborated(text, LIMITS)
+        match = correspondence(raised, expected) if raised else None
+        if raised is not None and match is not None:
+            origin = {value.name: old.name for value, old in prepared.origin.items()}
+            weights = {p.value.name: origin[match[p.value].name] for p in raised.parameters}
+            return Program(_formatted(text), raised, weights)
     raise InvalidGraph(f"the graph {graph.name} cannot be written as a program")
-
-
-def _texts(net: Net, prepared: Prepared, name: str) -> Iterator[str]:
-    """The text of a net with all structure that is found in it, then without."""
-    plain = replace(net, body=list(net.body))
-    blocks = find_structure(prepared, net)
-    yield write(prepared, net, blocks, name)
-    yield write(prepared, plain, [], name)
 
 
 def _formatted(text: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from net_checks import read
 from scramble import scrambled
 
+from netdsl import raising
 from netdsl.codes import HIDES_BUILTIN, NAME_NEVER_USED
 from netdsl.diagnostics import Report
 from netdsl.driver import Request, build
@@ -24,6 +25,7 @@ from netdsl.elaborate import Program as Parsed
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph, users
 from netdsl.ir.same import correspondence
+from netdsl.limits import Limits
 from netdsl.ops.activation import Relu
 from netdsl.ops.conv import Conv
 from netdsl.ops.each import Each
@@ -145,6 +147,22 @@ def _has_idle_rows(graph: Graph) -> bool:
     read_by = users(graph)
     idle = [node for node in graph.nodes if not any(v in read_by or v in graph.outputs for v in node.outputs)]
     return bool(idle) and any(isinstance(node.op, Each) for node in graph.nodes)
+
+
+def test_a_plainer_text_takes_the_place_of_one_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for structure has changed the branches by then, which the plainer text must not show."""
+    found = raising._elaborated
+    asked: list[str] = []
+
+    def doubting(text: str, limits: Limits) -> Graph | None:
+        asked.append(text)
+        return found(text, limits) if len(asked) > 1 else None
+
+    monkeypatch.setattr(raising, "_elaborated", doubting)
+    program = raise_graph(graph("InceptionV3"), "InceptionV3")
+    assert correspondence(program.graph, graph("InceptionV3")) is not None
+    assert "block " in asked[0]
+    assert "block " not in asked[1]
 
 
 def test_multiples_of_multiples_have_names() -> None:
