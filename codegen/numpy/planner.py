@@ -14,7 +14,6 @@ from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
-from netdsl.codegen.numpy.lowerings.conv import conv
 from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, is_shared_out, shared_out, steps_of
 from netdsl.codegen.numpy.parts import can_be_part
 from netdsl.codegen.numpy.prelude import extents, short, together
@@ -220,12 +219,8 @@ class Planner:
             if self._scope.preparing or not is_shared_out(result.type):
                 return Layer(note, tuple(self._elementwise(node, links)))
             return Layer(note, tuple(self._call(node, anchor, shared_out(result), links, stored)))
-        lowering = LOWERINGS[type(anchor.op)]
-        if lowering is conv:
-            assert isinstance(anchor.op, Conv)
-            lowered: Call | tuple[Call, ...] = conv(anchor.op, anchor, self._tuned)
-        else:
-            lowered = lowering(anchor.op, anchor)
+        measured = (self._tuned,) if isinstance(anchor.op, Conv) and self._tuned.path else ()
+        lowered = LOWERINGS[type(anchor.op)](anchor.op, anchor, *measured)
         written: list[str] = []
         for call in lowered if isinstance(lowered, tuple) else (lowered,):
             layout = FIRST if isinstance(anchor.op, Fc) else LAST

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from netdsl.codegen.numpy.calls import Call
 from netdsl.codegen.numpy.lowerings import (
@@ -22,7 +21,6 @@ from netdsl.codegen.numpy.lowerings import (
 )
 from netdsl.codegen.numpy.lowerings.elementwise import JOINED, UNARY
 from netdsl.ir.fused import Fused
-from netdsl.ir.graph import Node
 from netdsl.ops.activation import LogSoftmax, PRelu, Softmax
 from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
@@ -54,7 +52,8 @@ from netdsl.ops.shape import (
 )
 from netdsl.ops.style import Blur
 
-Lowering = Callable[[Any, Node], Call | tuple[Call, ...]]
+Lowering = Callable[..., Call | tuple[Call, ...]]
+"""Of an operator and its node; convolutions also take what was measured (`Tuned`)."""
 
 LOWERINGS: dict[type[Op], Lowering] = {
     Conv: conv.conv,
