@@ -37,6 +37,7 @@ OTHERWISE = {
     "shufflenet.net": "a shuffle of one group goes",
     "swin.net": "windows are cut and put together by reshapes, and the reader finds others for them",
     "ssd.net": "its last maps have a single position, of which a transposition moves nothing",
+    "yolo3.net": "its anchors, which the text lists, are weights in the model",
 }
 """Examples that come back as other layers with the same numbers, and why."""
 REFUSED = {
