@@ -78,14 +78,15 @@ def test_maps_around_the_edges_of_boxes_agree(interpreter: Interpreter, extent: 
 @pytest.mark.triton
 def test_tails_of_the_second_have_operands_of_every_extent(interpreter: Interpreter) -> None:
     builder = GraphBuilder("Tails")
-    y = stored(builder, "x", 16, 5, 4)
+    y = stored(builder, "x", 16, 5, 5)
     gate = builder.input("gate", TensorType((24, 1, 1)))
-    row = builder.input("row", TensorType((1, 1, 4)))
+    row = builder.input("row", TensorType((1, 1, 5)))
+    column = builder.input("column", TensorType((1, 5, 1)))
     (y,) = builder.node(Conv(64, (3,), padding=(1,)), (y,), name="first")
     (y,) = builder.node(Conv(24, (1,)), (y,), name="second")
-    residual = stored(builder, "residual", 24, 5, 4)
-    for number, operands in enumerate(((y, gate), (row,), (residual,))):
-        op = (Mul(), Mul(), Add())[number]
+    residual = stored(builder, "residual", 24, 5, 5)
+    for number, operands in enumerate(((y, gate), (row,), (column,), (residual,))):
+        op = (Mul(), Mul(), Mul(), Add())[number]
         (y,) = builder.node(op, (y, *(value for value in operands if value is not y)), name=f"tail{number}")
     (y,) = builder.node(PRelu(), (y,), name="prelu")
     graph = builder.result("y", y).finish()
