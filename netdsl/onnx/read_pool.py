@@ -8,14 +8,14 @@ from math import prod
 
 import numpy as np
 
-from netdsl.onnx.read_align import apart, join, together
+from netdsl.onnx.read_align import apart, join, regrouped, together
 from netdsl.onnx.read_call import Call
-from netdsl.onnx.read_elementwise import constant, mapped, scaled
+from netdsl.onnx.read_elementwise import constant, mapped, scalar, scaled
 from netdsl.onnx.read_values import Extents, Known, Unreadable, View, plain_view
 from netdsl.ops import window
 from netdsl.ops.activation import Abs, Sqrt
 from netdsl.ops.conv import Conv, UpConv
-from netdsl.ops.elementwise import Div, Mul
+from netdsl.ops.elementwise import Add, Div, Mul
 from netdsl.ops.function import Power
 from netdsl.ops.pool import Pool, Unpool
 from netdsl.ops.shape import Pad
@@ -23,9 +23,9 @@ from netdsl.ops.shape import Pad
 
 @dataclass(frozen=True)
 class Places(View):
-    """The places of maxima: by ONNX in the whole tensor, in the net in a plane; only MaxUnpool may take them."""
+    """The places of maxima: by ONNX in the whole tensor, in the net in a plane. For MaxUnpool and Mod alone."""
 
-    pool: Pool | None = None
+    plane: int = 0
 
 
 def _spatial(call: Call, view: View) -> Extents:
@@ -164,7 +164,8 @@ def _with_places(call: Call, view: View, op: Pool) -> tuple[View, ...]:
     best, at = call.net.add(replace(op, indices=True), value)
     single = value.type.shape[0] == 1 and set(call.net.batches) == {1}
     seen = call.net.back(at, view)
-    places = replace(seen, whole=True) if single else Places(seen.value, seen.atoms, seen.axes, True, op)
+    plane = prod(value.type.shape[1:])
+    places = replace(seen, whole=True) if single else Places(seen.value, seen.atoms, seen.axes, True, plane)
     return call.net.back(best, view), places
 
 
@@ -179,6 +180,42 @@ def max_unpool(call: Call) -> View:
     to = tuple(int(extent) for extent in call.fixed(2)[2:]) if call.has(2) else ()
     op = Unpool(kernel, stride, pads, to)
     return call.net.back(call.net.one(op, call.net.batch_first(view), call.net.batch_first(places)), view)
+
+
+def places_in_planes(call: Call) -> View:
+    """The places of maxima in their planes, which are those of the net."""
+    places, plane = call.operand(0), call.operand(1)
+    if not isinstance(places, Places) or scalar(plane) != places.plane:
+        raise Unreadable("only the places of maxima have a remainder in the language, that by the size of a plane")
+    return View(places.value, places.atoms, places.axes, whole=True)
+
+
+def scatter_elements(call: Call) -> View:
+    """Into planes of zeros, to the places in which a pool found maxima: undoes the pool."""
+    planes, places, view = call.view(0), call.view(1), call.view(2)
+    node = call.net.maker(places.value)
+    if node is None or not isinstance(node.op, Pool) or not node.op.indices or isinstance(places, Places):
+        raise Unreadable("its places are not those of a MaxPool of the model, each in its plane")
+    maxima, to = node.outputs[1], node.inputs[0].type.shape[1:]
+    batches = call.net.batches
+    flat = [(batch, maxima.type.shape[0], prod(to)) for batch in batches]
+    into = [planes.shape(batch) for batch in batches]
+    if into != flat or call.whole("axis", 0) not in (2, -1) or not _zeros(call, planes):
+        raise Unreadable("it scatters into something else than planes of zeros")
+    maps = [(batch, *maxima.type.shape) for batch in batches]
+    value, at = (call.net.batch_first(regrouped(call.net, each, maps)) for each in (view, places))
+    if at is not maxima or set(node.op.dilation) != {1} or call.text("reduction", "none") != "none":
+        raise Unreadable("it moves places, or the pool has a dilation, or it adds where places are equal")
+    op = Unpool(node.op.kernel, node.op.stride, node.op.padding, to)
+    return regrouped(call.net, call.net.back(call.net.one(op, value, at), view), flat)
+
+
+def _zeros(call: Call, view: View) -> bool:
+    """Whether a tensor is a weight of zeros, or a sum of such."""
+    node = call.net.maker(view.value)
+    parts = (view.value,) if node is None else node.inputs
+    known = [call.net.weights.get(part.name) for part in parts]
+    return (node is None or isinstance(node.op, Add)) and all(array is not None and not array.any() for array in known)
 
 
 def _pool_of_volume(call: Call, view: View, function: str) -> View:
@@ -265,5 +302,7 @@ READERS: dict[str, Callable[[Call], View | tuple[View, ...]]] = {
     "GlobalMaxPool": global_pool("max"),
     "GlobalAveragePool": global_pool("avg"),
     "MaxUnpool": max_unpool,
+    "Mod": places_in_planes,
+    "ScatterElements": scatter_elements,
     "LpPool": lp_pool,
 }

@@ -134,11 +134,10 @@ def _renumbered(view: View, atoms: list[int], pieces: dict[int, list[int]], axes
 
     order = [atom for first in range(len(view.atoms)) for atom in cut(first)]
     place = {BATCH: BATCH, **{atom: index for index, atom in enumerate(order)}}
-    return View(
-        view.value,
-        tuple(atoms[atom] for atom in order),
-        tuple(tuple(place[atom] for atom in axis) for axis in axes),
-        view.whole,
+    return replace(
+        view,
+        atoms=tuple(atoms[atom] for atom in order),
+        axes=tuple(tuple(place[atom] for atom in axis) for axis in axes),
     )
 
 

@@ -41,13 +41,11 @@ OTHERWISE = {
 }
 """Examples that come back as other layers with the same numbers, and why."""
 REFUSED = {
-    "deconvnet.net": "unpooling is written by ScatterElements",
     "detector.net": "ONNX has no nms of a fixed number of boxes",
     "fast_rcnn.net": "regions are rows among the samples",
     "find_digits.net": "ONNX has no nms of a fixed number of boxes",
     "mask_rcnn.net": "regions are rows among the samples",
     "rcnn.net": "regions are rows among the samples",
-    "segnet.net": "unpooling is written by ScatterElements",
     "stylegan2.net": "kernels that depend on the sample are written by products along the batch",
 }
 """Examples that are not exported, or not read again, and why."""
@@ -169,3 +167,33 @@ def test_what_does_not_come_back_is_said(models: ModuleType, file: str, tmp_path
 
     with pytest.raises(netdsl.NetError, match=r"E0704|E0802"):
         there_and_back()
+
+
+@pytest.mark.parametrize(
+    ("node", "attributes", "operands"),
+    [
+        ("ScatterElements", {"reduction": "add"}, {}),
+        ("ScatterElements", {"axis": 1}, {}),
+        ("ScatterElements", {}, {0: "unpool/Reshape"}),
+        ("Mod", {}, {1: "two"}),
+        ("Reshape_2", {}, {0: "y/MaxPool.1"}),
+        ("Expand", {}, {0: "two"}),
+    ],
+)
+def test_what_is_not_unpooling_is_said(
+    node: str, attributes: dict[str, Any], operands: dict[int, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "small.net"
+    path.write_text("net Small {\n  input x: 3x4x6\n  pool max k2 indices as y, at\n  y -> unpool(at) k2\n}\n")
+    proto = write_module.model_of(netdsl.load(path).graph, {})
+    assert [one.op.word for one in came_back(proto, "Small").graph.nodes] == ["pool", "unpool"]
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([[[2]]]), "two"))
+    (changed,) = [one for one in proto.graph.node if one.name.endswith(f"/{node}")]
+    for place, name in operands.items():
+        changed.input[place] = name
+    for name, value in attributes.items():
+        kept = [one for one in changed.attribute if one.name != name]
+        del changed.attribute[:]
+        changed.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+    with pytest.raises(netdsl.NetError, match="E0802"):
+        came_back(proto, "Small")
