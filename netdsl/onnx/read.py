@@ -13,14 +13,23 @@ from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.files import refuse
 from netdsl.ir.graph import Graph
 from netdsl.limits import DEFAULT_LIMITS, Limits
-from netdsl.onnx import read_elementwise, read_matmul, read_pool, read_recurrent, read_reduce, read_resize, read_shape
+from netdsl.onnx import (
+    read_elementwise,
+    read_matmul,
+    read_pool,
+    read_recurrent,
+    read_reduce,
+    read_regions,
+    read_resize,
+    read_shape,
+)
 from netdsl.onnx.idioms import said_again
-from netdsl.onnx.read_align import over_batch
+from netdsl.onnx.read_align import grouped, over_batch
 from netdsl.onnx.read_call import Call, Operand
 from netdsl.onnx.read_file import Model, called, import_onnx, in_order, malformed, needs, read_model, tensor
 from netdsl.onnx.read_fold import fold
 from netdsl.onnx.read_net import Net, sayable
-from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Unreadable, View
+from netdsl.onnx.read_values import BATCH, Array, Extents, Known, Poison, Reserved, Unreadable, View
 from netdsl.ops.base import ShapeError
 from netdsl.tensor import DType, TensorType
 from netdsl.tensorfile import shown
@@ -32,6 +41,7 @@ READERS: dict[str, Callable[[Call], Any]] = {
     **read_matmul.READERS,
     **read_shape.READERS,
     **read_resize.READERS,
+    **read_regions.READERS,
     **read_recurrent.READERS,
 }
 """What an operator of ONNX becomes; `read_fold` computes those whose operands are all known."""
@@ -262,6 +272,8 @@ class _Reader:
         folded = fold(call)
         if folded is not None:
             return [over_batch(self.net, known) for known in folded]
+        if any(isinstance(operand, Reserved) and call.op not in operand.takers for operand in operands):
+            raise Unreadable("it takes places of maxima or boxes with their samples, which the net does not number so")
         reader = READERS.get(node.op_type)
         if reader is None:
             body = self._body(node)
@@ -400,6 +412,10 @@ class _Reader:
         if value.value.type.batch == 0:
             self._refuse(title, "it does not depend on the input")
             return None, None
+        if isinstance(value, Reserved):
+            self._refuse(title, "it numbers elements or samples otherwise than the net")
+            return None, None
+        value = grouped(self.net, value, value.rows) if value.rows > 1 else value
         place = value.batch_axis
         axes = [axis for axis in value.axes if axis != (BATCH,)]
         if place is not None and value.axes[place] != (BATCH,):

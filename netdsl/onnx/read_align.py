@@ -13,6 +13,7 @@ from netdsl.onnx.read_call import Operand, without_batch
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Axes, Extents, Known, Unreadable, View, plain_view
 from netdsl.ops.base import Op
+from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add
 from netdsl.ops.linear import Fc
 
@@ -37,6 +38,7 @@ class Frame:
 
 def align(net: Net, operands: Sequence[Operand], rank: int | None = None) -> tuple[list[Value], Frame]:
     """Tensors of equal rank, for an operator that takes them element by element. Raises Unreadable."""
+    operands = _in_step(net, operands)
     width = rank or max(_rank(operand) for operand in operands)
     views = [_padded(operand, width) for operand in operands if isinstance(operand, View)]
     place = _batch_place(views)
@@ -57,6 +59,7 @@ def align(net: Net, operands: Sequence[Operand], rank: int | None = None) -> tup
 
 def join(net: Net, op: Op, operands: Sequence[Operand], whole: bool | None = None) -> View:
     """An operator on equal places of its operands, which are spread over each other as NumPy does it."""
+    operands = _in_step(net, operands)
     views = [operand for operand in operands if isinstance(operand, View)]
     first = views[0]
     kept = all(view.whole for view in views) if whole is None else whole
@@ -71,6 +74,13 @@ def join(net: Net, op: Op, operands: Sequence[Operand], whole: bool | None = Non
                 return View(result, first.atoms, first.axes, kept)
     values, frame = align(net, operands)
     return replace(frame.view(net.one(op, *values)), whole=kept)
+
+
+def _in_step(net: Net, operands: Sequence[Operand]) -> Sequence[Operand]:
+    """Operands of which none has more rows of the batch than the others."""
+    if len({one.rows for one in operands if isinstance(one, View) and one.batch_axis is not None}) < 2:
+        return operands
+    return [grouped(net, one, one.rows) if isinstance(one, View) and one.rows > 1 else one for one in operands]
 
 
 def _form(view: View) -> tuple[Extents, Axes, Extents]:
@@ -244,6 +254,10 @@ def regrouped(net: Net, view: View, targets: Sequence[Extents]) -> View:
     try:
         return view.reshaped(targets, net.batches)
     except Unreadable:
+        if view.rows > 1 and view.batch_axis is not None:
+            count, rest = divmod(view.rows * net.batches[0], (targets[0][0] if targets[0] else 0) or 1)
+            fits = not rest and 1 < count <= view.rows
+            return regrouped(net, grouped(net, view, count if fits else view.rows), targets)
         leads = view.batch_axis is None or view.axes[0][:1] == (BATCH,)
         sizes = [(prod(t), prod(view.shape(b))) for t, b in zip(targets, net.batches, strict=True)]
         if not leads or not targets[0] or any(new != old for new, old in sizes):
@@ -258,3 +272,19 @@ def regrouped(net: Net, view: View, targets: Sequence[Extents]) -> View:
         result = plain_view(value, None, view.whole)
         head = (BATCH, 0) if view.batch_axis is not None else (0,)
         return replace(result, axes=(head, *result.axes[1:]))
+
+
+def each(net: Net, view: View) -> View:
+    """Maps whose batch has a leading axis merged into it: rows of the batch, on which operators for maps work."""
+    if view.rank != 4 or view.axes[0][:1] != (BATCH,) or view.per_sample(0) == 1 or not view.value.type.batch:
+        return view
+    value = net.arrange(view, [view.axes[0][1:], *view.axes[1:]])
+    return plain_view(net.one(Each(), value), 0, view.whole)
+
+
+def grouped(net: Net, view: View, count: int) -> View:
+    """Rows of the batch as an axis again, which is merged into the batch."""
+    axes = tuple(
+        tuple(part for atom in axis for part in ((BATCH, 0) if atom == BATCH else (atom + 1,))) for axis in view.axes
+    )
+    return replace(view, value=net.one(Regroup(count), view.value), atoms=(count, *view.atoms), axes=axes)

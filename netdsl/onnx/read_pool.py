@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from netdsl.onnx.read_align import apart, join, regrouped, together
 from netdsl.onnx.read_call import Call
 from netdsl.onnx.read_elementwise import constant, mapped, scalar, scaled
-from netdsl.onnx.read_values import Extents, Known, Unreadable, View, plain_view
+from netdsl.onnx.read_values import Extents, Known, Places, Unreadable, View, plain_view
 from netdsl.ops import window
 from netdsl.ops.activation import Abs, Sqrt
 from netdsl.ops.conv import Conv, UpConv
@@ -19,13 +19,6 @@ from netdsl.ops.elementwise import Add, Div, Mul
 from netdsl.ops.function import Power
 from netdsl.ops.pool import Pool, Unpool
 from netdsl.ops.shape import Pad
-
-
-@dataclass(frozen=True)
-class Places(View):
-    """The places of maxima: by ONNX in the whole tensor, in the net in a plane. For MaxUnpool and Mod alone."""
-
-    plane: int = 0
 
 
 def _spatial(call: Call, view: View) -> Extents:
@@ -194,7 +187,7 @@ def scatter_elements(call: Call) -> View:
     """Into planes of zeros, to the places in which a pool found maxima: undoes the pool."""
     planes, places, view = call.view(0), call.view(1), call.view(2)
     node = call.net.maker(places.value)
-    if node is None or not isinstance(node.op, Pool) or not node.op.indices or isinstance(places, Places):
+    if node is None or not isinstance(node.op, Pool) or not node.op.indices:
         raise Unreadable("its places are not those of a MaxPool of the model, each in its plane")
     maxima, to = node.outputs[1], node.inputs[0].type.shape[1:]
     batches = call.net.batches

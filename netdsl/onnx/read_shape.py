@@ -9,10 +9,10 @@ from math import prod
 
 import numpy as np
 
-from netdsl.onnx.read_align import align, apart, arranged, regrouped, spread, times_matrix, together
+from netdsl.onnx.read_align import align, apart, arranged, each, regrouped, spread, times_matrix, together
 from netdsl.onnx.read_call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read_net import Net
-from netdsl.onnx.read_values import BATCH, Array, Known, Unreadable, View, both, plain_view
+from netdsl.onnx.read_values import BATCH, Array, Known, Regions, Unreadable, View, both, plain_view
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout
 from netdsl.ops.sequence import Embed
@@ -66,7 +66,7 @@ def reshape(call: Call) -> View:
         if -1 in extents and (rest == 0 or prod(shape) % rest):
             raise Unreadable(f"{shape} cannot be reshaped to {tuple(given)}")
         targets.append(tuple(prod(shape) // rest if extent == -1 else extent for extent in extents))
-    return regrouped(call.net, view, targets)
+    return each(call.net, regrouped(call.net, view, targets))
 
 
 def flatten(call: Call) -> View:
@@ -121,7 +121,18 @@ def concat(call: Call) -> View:
     operands = [o for o in operands if isinstance(o, View) or o.array.shape[axis]]  # nothing joins nothing
     if len(operands) == 1:
         return as_view(call.net, operands[0])
-    return joined(call.net, operands, axis)
+    return _boxes_with_samples(call.net, operands, axis) or joined(call.net, operands, axis)
+
+
+def _boxes_with_samples(net: Net, operands: Sequence[Operand], axis: int) -> View | None:
+    """Boxes, each after the number of its sample, which depends on the batch and on nothing else."""
+    samples, boxes = operands[0], operands[-1]
+    if not isinstance(samples, Known) or samples.other is None or not isinstance(boxes, View):
+        return None
+    lists = len(operands) == boxes.rank == 2 and axis == 1
+    if not lists or samples.array.shape != (boxes.shape(net.batches[0])[0], 1) or boxes.per_sample(1) != 4:
+        return None
+    return Regions(boxes.value, boxes.atoms, boxes.axes, samples=samples)
 
 
 def joined(net: Net, operands: Sequence[Operand], axis: int) -> View:
@@ -220,7 +231,7 @@ def slice_(call: Call) -> View:
     for start, stop, given, step in zip(starts, ends, axes, steps, strict=True):
         axis = axis_of(given, view.rank)
         if BATCH in view.axes[axis]:
-            if start == 0 and step == 1 and stop >= max(call.net.batches):
+            if start == 0 and step == 1 and all(stop >= view.shape(batch)[axis] for batch in call.net.batches):
                 continue
             raise Unreadable("it cuts samples out of the batch")
         chosen = range(view.per_sample(axis))[start:stop:step]

@@ -9,9 +9,9 @@ regroup atoms; steps of the net come of them where an operator needs its operand
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,9 @@ class View:
     """A tensor of the net, seen as ONNX sees it.
 
     atoms  extents of one sample, `value`'s own or finer: the value is seen as reshaped to them.
-    axes   the ONNX axes; each is a product of atoms, by their places in `atoms`, or of the batch. Atoms of extent 1
-           may be in none. A batch that is in none stays behind the scenes: ONNX sees a single sample.
+    axes   the ONNX axes; each is a product of atoms, by their places in `atoms`, or of the batch, or of its rows, where
+           `value` has several for a sample. Atoms of extent 1 may be in none. A batch that is in none stays behind the
+           scenes: ONNX sees a single sample.
     whole  whether ONNX holds whole numbers or truth values here; in the net they are real numbers, 0 and 1.
     """
 
@@ -76,9 +77,15 @@ class View:
         """The ONNX axis that the batch is, or is part of."""
         return next((place for place, axis in enumerate(self.axes) if BATCH in axis), None)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the batch for each sample."""
+        return max(self.value.type.batch, 1)
+
     def shape(self, batch: int) -> Extents:
         """The ONNX shape for a batch of this size."""
-        return tuple(prod(batch if atom == BATCH else self.atoms[atom] for atom in axis) for axis in self.axes)
+        lead = batch * self.rows
+        return tuple(prod(lead if atom == BATCH else self.atoms[atom] for atom in axis) for axis in self.axes)
 
     def per_sample(self, place: int) -> int:
         """The extent of an axis, the batch not counted."""
@@ -105,7 +112,7 @@ class View:
             axis: list[int] = []
             while queue and (any(extent != 1 for extent in wanted) or _is_one(queue[-1], atoms, batches, axis)):
                 atom = queue.pop()
-                extents = batches if atom == BATCH else (atoms[atom],) * len(batches)
+                extents = tuple(n * self.rows if atom == BATCH else atoms[atom] for n in batches)
                 if all(extent % own == 0 for extent, own in zip(wanted, extents, strict=True)):
                     axis.append(atom)
                     wanted = [extent // own for extent, own in zip(wanted, extents, strict=True)]
@@ -134,11 +141,35 @@ def _renumbered(view: View, atoms: list[int], pieces: dict[int, list[int]], axes
 
     order = [atom for first in range(len(view.atoms)) for atom in cut(first)]
     place = {BATCH: BATCH, **{atom: index for index, atom in enumerate(order)}}
-    return replace(
-        view,
-        atoms=tuple(atoms[atom] for atom in order),
-        axes=tuple(tuple(place[atom] for atom in axis) for axis in axes),
+    return View(
+        view.value,
+        tuple(atoms[atom] for atom in order),
+        tuple(tuple(place[atom] for atom in axis) for axis in axes),
+        view.whole,
     )
+
+
+@dataclass(frozen=True)
+class Reserved(View):
+    """A tensor of the net that is not what ONNX has there; only the operators in `takers` know what to do with it."""
+
+    takers: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Places(Reserved):
+    """The places of maxima: by ONNX in the whole tensor, in the net in a plane, which has `plane` elements."""
+
+    takers: ClassVar[tuple[str, ...]] = ("MaxUnpool", "Mod")
+    plane: int = 0
+
+
+@dataclass(frozen=True)
+class Regions(Reserved):
+    """Boxes, `N*rois x 4`; in ONNX each begins with the number of its sample."""
+
+    takers: ClassVar[tuple[str, ...]] = ("MaxRoiPool",)
+    samples: Known = field(default_factory=lambda: Known(np.zeros(0)))
 
 
 def plain_view(value: Value, batch_axis: int | None, whole: bool = False) -> View:

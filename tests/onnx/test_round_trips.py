@@ -42,10 +42,7 @@ OTHERWISE = {
 """Examples that come back as other layers with the same numbers, and why."""
 REFUSED = {
     "detector.net": "ONNX has no nms of a fixed number of boxes",
-    "fast_rcnn.net": "regions are rows among the samples",
     "find_digits.net": "ONNX has no nms of a fixed number of boxes",
-    "mask_rcnn.net": "regions are rows among the samples",
-    "rcnn.net": "regions are rows among the samples",
     "stylegan2.net": "kernels that depend on the sample are written by products along the batch",
 }
 """Examples that are not exported, or not read again, and why."""
@@ -169,26 +166,37 @@ def test_what_does_not_come_back_is_said(models: ModuleType, file: str, tmp_path
         there_and_back()
 
 
+UNPOOLING = "net Small {\n  input x: 3x4x6\n  pool max k2 indices as y, at\n  y -> unpool(at) k2\n}\n"
+REGIONS = "net Small {\n  input x: 3x8x8\n  input boxes: 5x4\n  x -> WORD(boxes) k2\n}\n"
+
+
 @pytest.mark.parametrize(
-    ("node", "attributes", "operands"),
+    ("text", "node", "attributes", "operands"),
     [
-        ("ScatterElements", {"reduction": "add"}, {}),
-        ("ScatterElements", {"axis": 1}, {}),
-        ("ScatterElements", {}, {0: "unpool/Reshape"}),
-        ("Mod", {}, {1: "two"}),
-        ("Reshape_2", {}, {0: "y/MaxPool.1"}),
-        ("Expand", {}, {0: "two"}),
+        (UNPOOLING, "unpool/ScatterElements", {"reduction": "add"}, {}),
+        (UNPOOLING, "unpool/ScatterElements", {"axis": 1}, {}),
+        (UNPOOLING, "unpool/ScatterElements", {}, {0: "unpool/Reshape"}),
+        (UNPOOLING, "unpool/Reshape_2", {}, {0: "y/MaxPool.1"}),
+        (UNPOOLING, "unpool/Expand", {}, {0: "two"}),
+        (UNPOOLING, "y/Mod", {}, {1: "two"}),
+        (REGIONS.replace("WORD", "roialign"), "roialign/Range", {}, {0: "roialign/step"}),
+        (REGIONS.replace("WORD", "roialign"), "roialign/RoiAlign", {"mode": "max"}, {}),
+        (REGIONS.replace("WORD", "roialign"), "roialign/RoiAlign", {"sampling_ratio": 0}, {}),
+        (REGIONS.replace("WORD", "roipool"), "roipool/Cast", {}, {0: "roipool/Range"}),
+        (REGIONS.replace("WORD", "roipool"), "roipool/Range", {}, {0: "roipool/step"}),
+        (REGIONS.replace("WORD", "roipool"), "roipool", {}, {0: "roipool/Concat"}),
     ],
 )
-def test_what_is_not_unpooling_is_said(
-    node: str, attributes: dict[str, Any], operands: dict[int, str], tmp_path: Path
+def test_what_only_resembles_an_operator_is_refused(
+    text: str, node: str, attributes: dict[str, Any], operands: dict[int, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "small.net"
-    path.write_text("net Small {\n  input x: 3x4x6\n  pool max k2 indices as y, at\n  y -> unpool(at) k2\n}\n")
-    proto = write_module.model_of(netdsl.load(path).graph, {})
-    assert [one.op.word for one in came_back(proto, "Small").graph.nodes] == ["pool", "unpool"]
+    path.write_text(text)
+    net = netdsl.load(path)
+    proto = write_module.model_of(net.graph, {})
+    assert correspondence(came_back(proto, "Small").graph, net.graph) is not None
     proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([[[2]]]), "two"))
-    (changed,) = [one for one in proto.graph.node if one.name.endswith(f"/{node}")]
+    (changed,) = [one for one in proto.graph.node if one.name == node]
     for place, name in operands.items():
         changed.input[place] = name
     for name, value in attributes.items():
@@ -197,3 +205,40 @@ def test_what_is_not_unpooling_is_said(
         changed.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
     with pytest.raises(netdsl.NetError, match="E0802"):
         came_back(proto, "Small")
+
+
+@pytest.mark.parametrize("shape", [(-1, 2, 3, 4, 5), (-1, 6, 4, 5), (-1, 3, 20), (-1, 3, 4, 5)])
+def test_maps_that_are_rows_of_the_batch(shape: tuple[int, ...]) -> None:
+    """A convolution of each of two maps, and what goes around it: with the map, with all maps of the sample."""
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((3, 3, 1, 1)).astype(np.float32)
+    constants = {
+        "w": kernel,
+        "rows": np.array([-1, 3, 4, 5]),
+        "lines": np.array([-1, 3, 20]),
+        "shape": np.array(shape),
+    }
+    nodes = [
+        onnx.helper.make_node("Reshape", ["x", "rows"], ["maps"]),
+        onnx.helper.make_node("Conv", ["maps", "w"], ["c"]),
+        onnx.helper.make_node("Add", ["c", "maps"], ["both"]),
+        onnx.helper.make_node("Reshape", ["both", "lines"], ["a"]),
+        onnx.helper.make_node("Reshape", ["x", "lines"], ["b"]),
+        onnx.helper.make_node("Mul", ["a", "b"], ["product"]),
+        onnx.helper.make_node("Reshape", ["product", "shape"], ["y"]),
+    ]
+    floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "Rows",
+        [onnx.helper.make_tensor_value_info("x", floats, ("N", 6, 4, 5))],
+        [onnx.helper.make_tensor_value_info("y", floats, [None] * len(shape))],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    reading = came_back(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), "Rows")
+    x = rng.standard_normal((2, 6, 4, 5)).astype(np.float32)
+    maps = x.reshape(-1, 3, 4, 5)
+    wanted = (np.einsum("oi,nihw->nohw", kernel[..., 0, 0], maps) + maps) * maps
+    (found,) = interpret(reading.graph, {"x": x}, reading.weights)
+    assert np.abs(found.reshape(wanted.shape) - wanted).max() <= 2e-5 * np.abs(wanted).max()
+    assert "each" in [node.op.word for node in reading.graph.nodes]
