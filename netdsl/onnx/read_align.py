@@ -13,7 +13,7 @@ from netdsl.onnx.read_call import Operand, without_batch
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Axes, Extents, Known, Unreadable, View, plain_view
 from netdsl.ops.base import Op
-from netdsl.ops.each import Each, Regroup
+from netdsl.ops.each import Regroup
 from netdsl.ops.elementwise import Add
 from netdsl.ops.linear import Fc
 
@@ -77,10 +77,10 @@ def join(net: Net, op: Op, operands: Sequence[Operand], whole: bool | None = Non
 
 
 def _in_step(net: Net, operands: Sequence[Operand]) -> Sequence[Operand]:
-    """Operands of which none has more rows of the batch than the others."""
-    if len({one.rows for one in operands if isinstance(one, View) and one.batch_axis is not None}) < 2:
+    """Where one operand has rows of the batch, so have the others."""
+    if all(one.rows == 1 for one in operands if isinstance(one, View)):
         return operands
-    return [grouped(net, one, one.rows) if isinstance(one, View) and one.rows > 1 else one for one in operands]
+    return [net.each(one) if isinstance(one, View) else one for one in operands]
 
 
 def _form(view: View) -> tuple[Extents, Axes, Extents]:
@@ -272,14 +272,6 @@ def regrouped(net: Net, view: View, targets: Sequence[Extents]) -> View:
         result = plain_view(value, None, view.whole)
         head = (BATCH, 0) if view.batch_axis is not None else (0,)
         return replace(result, axes=(head, *result.axes[1:]))
-
-
-def each(net: Net, view: View) -> View:
-    """Maps whose batch has a leading axis merged into it: rows of the batch, on which operators for maps work."""
-    if view.rank != 4 or view.axes[0][:1] != (BATCH,) or view.per_sample(0) == 1 or not view.value.type.batch:
-        return view
-    value = net.arrange(view, [view.axes[0][1:], *view.axes[1:]])
-    return plain_view(net.one(Each(), value), 0, view.whole)
 
 
 def grouped(net: Net, view: View, count: int) -> View:

@@ -16,6 +16,7 @@ from netdsl.ir.graph import Node, Value
 from netdsl.limits import Limits
 from netdsl.onnx.read_values import BATCH, Array, Axes, Axis, Extents, Known, Unreadable, View, plain_view
 from netdsl.ops.base import ZEROS, Op
+from netdsl.ops.each import Each
 from netdsl.ops.linear import Fc
 from netdsl.ops.sequence import Embed
 from netdsl.ops.shape import Flatten, PixelShuffle, Reshape, Shuffle, Tokens, Transpose
@@ -38,6 +39,7 @@ class Net:
         self._limits = limits
         self._taken: set[str] = set()
         self._arranged: dict[tuple[Value, Extents, Axes], Value] = {}
+        self._rows: dict[Value, Value] = {}
         self._parameters: dict[tuple[str, Extents], Value] = {}
         self._tables: dict[str, Value] = {}
         self._makers: dict[Value, Node] = {}
@@ -164,10 +166,19 @@ class Net:
             raise Unreadable(f"it has {view.rank} axes, not {rank}")
         if view.batch_axis is None and view.rank and view.per_sample(0) == 1:
             return self.arrange(view, view.axes[1:])
-        value, place = self.plain(view)
+        value, place = self.plain(self.each(view))
         if place != 0:
             raise Unreadable("its first axis is not the batch")
         return value
+
+    def each(self, view: View) -> View:
+        """A batch with a leading axis merged into it as rows of the batch; others stay as they are."""
+        if not view.rank or view.axes[0][:1] != (BATCH,) or view.per_sample(0) == 1 or not view.value.type.batch:
+            return view
+        value = self.arrange(view, [view.axes[0][1:], *view.axes[1:]])
+        if value not in self._rows:
+            self._rows[value] = self.one(Each(), value)
+        return plain_view(self._rows[value], 0, view.whole)
 
     def back(self, value: Value, view: View) -> View:
         """What was computed from `batch_first(view)`, as ONNX sees it."""

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from netdsl.onnx.read_align import align, apart, arranged, each, regrouped, spread, times_matrix, together
+from netdsl.onnx.read_align import align, apart, arranged, regrouped, spread, times_matrix, together
 from netdsl.onnx.read_call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read_net import Net
 from netdsl.onnx.read_values import BATCH, Array, Known, Regions, Unreadable, View, both, plain_view
@@ -66,13 +66,14 @@ def reshape(call: Call) -> View:
         if -1 in extents and (rest == 0 or prod(shape) % rest):
             raise Unreadable(f"{shape} cannot be reshaped to {tuple(given)}")
         targets.append(tuple(prod(shape) // rest if extent == -1 else extent for extent in extents))
-    return each(call.net, regrouped(call.net, view, targets))
+    return regrouped(call.net, view, targets)
 
 
 def flatten(call: Call) -> View:
     """Two axes: what comes before one, and what comes from it on."""
     view = call.view(0)
     axis = call.whole("axis", 1)
+    view = call.net.each(view) if axis == 1 and view.rank == 4 else view  # the maps of many rows, one vector each
     axis = axis + view.rank if axis < 0 else axis
     parts = (view.axes[:axis], view.axes[axis:])
     flat = replace(view, axes=tuple(tuple(atom for group in part for atom in group) for part in parts))
