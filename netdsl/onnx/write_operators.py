@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netdsl.onnx import write_attention, write_positions, write_recurrent, write_regions, write_style
+from netdsl.onnx import write_attention, write_choice, write_positions, write_recurrent, write_regions, write_style
 from netdsl.onnx import write_maps as maps
 from netdsl.onnx.write_site import Site
 from netdsl.ops import (
@@ -214,22 +214,6 @@ def _plain(kind: str) -> Lowering:
     return lambda op, at, x: at(kind, x)
 
 
-def gather(op: choice.Gather, at: Site, x: str, indices: str) -> str:
-    """GatherND within each sample; zeros in place of what an index outside would take."""
-    table, places = at.types
-    if not (table.batch and places.batch):
-        lengths = at("Shape", x if table.batch else indices, start=0, end=1)
-        x = at("Expand", x, at("Concat", lengths, at.ints("rows", table.shape), axis=0))
-        indices = at("Expand", indices, at("Concat", lengths, at.ints("places", places.shape), axis=0))
-    low = at("GreaterOrEqual", indices, at.ints("zero", 0))
-    known = at("And", low, at("Less", indices, at.ints("count", table.shape[0])))
-    safe = at("Where", known, indices, at.ints("zero", 0))
-    found = at("GatherND", x, at("Unsqueeze", safe, at.ints("last", [2])), batch_dims=1)
-    zero = at("Cast", at.ints("zero", 0), to=at.element_kind) if table.dtype.is_float else at.ints("zero", 0)
-    spread = at("Unsqueeze", known, at.ints("axes", range(2, table.rank + 1))) if table.rank > 1 else known
-    return at("Where", spread, found, zero)
-
-
 LOWERINGS: dict[type[Op], Lowering] = {
     conv.Conv: maps.conv,
     conv.UpConv: maps.upconv,
@@ -304,7 +288,8 @@ LOWERINGS: dict[type[Op], Lowering] = {
     regions.RoiPool: write_regions.roi_pool,
     regions.RoiAlign: write_regions.roi_align,
     choice.TopK: lambda op, at, x: at.several("TopK", x, at.ints("count", [op.count]), outputs=2, axis=op.axis + 1),
-    choice.Gather: gather,
+    choice.Gather: write_choice.gather,
+    choice.Nms: write_choice.nms,
     each.Each: rows,
     each.Regroup: rows,
     recurrent.Lstm: write_recurrent.recurrent,
@@ -314,9 +299,7 @@ LOWERINGS: dict[type[Op], Lowering] = {
     style.Blur: write_style.blur,
 }
 
-UNSUPPORTED: dict[type[Op], str] = {
-    choice.Nms: "its NonMaxSuppression makes as many rows as stay, all samples together, not a fixed number for each",
-}
+UNSUPPORTED: dict[type[Op], str] = {}
 """Operators that ONNX cannot say, with the reason."""
 
 AS_IS: tuple[type[Op], ...] = (

@@ -14,28 +14,15 @@ from onnx import TensorProto
 from reduced import ENTRIES, FIRST, reduced, weights_of
 
 import netdsl
-from netdsl.ir.graph import Graph
 from netdsl.onnx import write as onnx_writer
-from netdsl.onnx.write_operators import UNSUPPORTED
 from netdsl.tensor import DType
 
 pytestmark = pytest.mark.slow
 
 
-def refused(graph: Graph) -> bool:
-    """Whether a graph has what ONNX cannot say: then it is refused by name."""
-    lacking = any(type(node.op) in UNSUPPORTED for node in graph.walk())
-    if lacking:
-        with pytest.raises(netdsl.NetError, match="E0704"):
-            onnx_writer.model_of(graph, {})
-    return lacking
-
-
 @pytest.mark.parametrize("file", sorted(FIRST))
 def test_examples_agree_with_the_reference(models: ModuleType, file: str) -> None:
     net = reduced(FIRST[file])
-    if refused(net.graph):
-        return
     assert error(net.graph, weights_of(net), random_inputs(net.graph, DType.FLOAT32, 2)) <= TOLERANCE
 
 
@@ -46,8 +33,6 @@ def test_every_layer_and_weight_of_an_example_keeps_its_name(
     """Also that every net can be written at all. Its numbers are left out: some nets have half a gigabyte."""
     monkeypatch.setattr(onnx_writer, "_initializer", lambda name, array, element: TensorProto(name=name))
     net = netdsl.load(EXAMPLES / entry["file"], net=entry["net"])
-    if refused(net.graph):
-        return
     weights = {p.value.name: np.broadcast_to(np.float32(0), p.value.type.shape) for p in net.graph.parameters}
     model = onnx_writer.model_of(net.graph, weights)
     names = [node.name for node in model.graph.node]
@@ -66,8 +51,6 @@ def test_random_nets_agree() -> None:
 
     def judge(net: Any) -> None:
         graph, data = read(net), draw_data(net)
-        if refused(graph):
-            return
         inputs, weights = by_name(graph, data, np.float32)
         found = run(checked(graph, weights), inputs)
         wanted = torch_results(net, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import onnx
 import pytest
 from exported import TOLERANCE, checked, error, run
@@ -15,11 +16,12 @@ from netdsl.ir.fused import Fused
 from netdsl.onnx.write_operators import UNSUPPORTED
 from netdsl.ops import ALL
 from netdsl.ops.base import Op, Sample, feature_map, vector
+from netdsl.ops.choice import Nms
 from netdsl.ops.conv import UpConv
 from netdsl.ops.elementwise import Add
 from netdsl.ops.norm import LRN, GroupNorm
 from netdsl.ops.pool import Pool
-from netdsl.tensor import DType
+from netdsl.tensor import DType, TensorType
 
 SAMPLES = [
     pytest.param(sample, id=f"{op.word}-{sample.name}")
@@ -87,6 +89,15 @@ def test_what_passes_make_is_refused(sample: Sample) -> None:
     graph = single(sample.op, sample.inputs)
     with pytest.raises(netdsl.NetError, match="E0704"):
         checked(graph, random_weights(graph, DType.FLOAT32))
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT32, DType.FLOAT16])
+def test_boxes_with_corners_the_wrong_way_round_are_written(dtype: DType) -> None:
+    graph = single(Nms(9, 0.1, -0.5), (TensorType((17, 4)), vector(17)))
+    source = np.random.default_rng(0)
+    inputs = {value.name: source.standard_normal((3, *value.type.shape)).astype(np.float32) for value in graph.inputs}
+    checked(graph, {}, dtype=dtype)
+    assert error(graph, {}, inputs) == 0
 
 
 def test_operators_are_standard_ones() -> None:
