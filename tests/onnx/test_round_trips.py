@@ -12,6 +12,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="writes and reads ONNX models")
 
+from equality import EXAMPLES  # noqa: E402
 from generated import random_inputs  # noqa: E402
 from reduced import FIRST, reduced, weights_of  # noqa: E402
 
@@ -46,6 +47,7 @@ REFUSED = {
     "stylegan2.net": "kernels that depend on the sample are written by products along the batch",
 }
 """Examples that are not read again, and why."""
+DOCUMENT = EXAMPLES.parent / "docs" / "onnx.md"
 LARGE = 2**22
 """Elements of weights from which on only graphs are compared."""
 
@@ -152,6 +154,17 @@ def test_an_example_comes_back(models: ModuleType, file: str, monkeypatch: pytes
     assert correspondence(came_back(proto, "Stripped").graph, reading.graph) is not None
 
 
+def test_the_document_lists_what_does_not_come_back() -> None:
+    listed = [
+        line.split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `") and ".net`" in line
+    ]
+    found = {(file.strip("|` "), how): why.removesuffix(" |") for file, how, why in listed}
+    assert found == {
+        **{(file, "as other layers"): why for file, why in OTHERWISE.items()},
+        **{(file, "not"): why for file, why in REFUSED.items()},
+    }
+
+
 @pytest.mark.parametrize("file", sorted(REFUSED))
 def test_what_does_not_come_back_is_said(models: ModuleType, file: str, tmp_path: Path) -> None:
     net = reduced(FIRST[file])
@@ -202,6 +215,36 @@ def test_what_only_resembles_an_operator_is_refused(
         came_back(proto, "Small")
 
 
+def read_nodes(nodes: list[Any], constants: dict[str, Any], shape: tuple[Any, ...], rank: int) -> Reading:
+    """A model of these nodes from `x` to `y`."""
+    floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "Rows",
+        [onnx.helper.make_tensor_value_info("x", floats, shape)],
+        [onnx.helper.make_tensor_value_info("y", floats, [None] * rank)],
+        [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    return came_back(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), "Rows")
+
+
+def test_stacked_products_need_no_rows_of_the_batch() -> None:
+    """Windows of attention: heads are put beside each other by a reshape, their partners by a transposition."""
+    constants = {"heads": np.array([-1, 3, 4, 4]), "parts": np.array([-1, 2, 3, 4, 4])}
+    nodes = [
+        onnx.helper.make_node("Reshape", ["x", "heads"], ["a"]),
+        onnx.helper.make_node("Transpose", ["a"], ["b"], perm=[0, 1, 3, 2]),
+        onnx.helper.make_node("MatMul", ["a", "b"], ["c"]),
+        onnx.helper.make_node("Reshape", ["c", "parts"], ["y"]),
+    ]
+    reading = read_nodes(nodes, constants, ("N", 6, 4, 4), 5)
+    x = np.random.default_rng(0).standard_normal((2, 6, 4, 4)).astype(np.float32)
+    (found,) = interpret(reading.graph, {"x": x}, reading.weights)
+    wanted = x @ x.swapaxes(2, 3)
+    assert np.abs(found.reshape(wanted.shape) - wanted).max() <= 2e-5 * np.abs(wanted).max()
+    assert "each" not in [node.op.word for node in reading.graph.nodes]
+
+
 @pytest.mark.parametrize("shape", [(-1, 2, 3, 4, 5), (-1, 6, 4, 5), (-1, 3, 20), (-1, 3, 4, 5)])
 def test_maps_that_are_rows_of_the_batch(shape: tuple[int, ...]) -> None:
     """A convolution of each of two maps, and what goes around it: with the map, with all maps of the sample."""
@@ -222,15 +265,7 @@ def test_maps_that_are_rows_of_the_batch(shape: tuple[int, ...]) -> None:
         onnx.helper.make_node("Mul", ["a", "b"], ["product"]),
         onnx.helper.make_node("Reshape", ["product", "shape"], ["y"]),
     ]
-    floats = onnx.TensorProto.FLOAT
-    graph = onnx.helper.make_graph(
-        nodes,
-        "Rows",
-        [onnx.helper.make_tensor_value_info("x", floats, ("N", 6, 4, 5))],
-        [onnx.helper.make_tensor_value_info("y", floats, [None] * len(shape))],
-        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    reading = came_back(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), "Rows")
+    reading = read_nodes(nodes, constants, ("N", 6, 4, 5), len(shape))
     x = rng.standard_normal((2, 6, 4, 5)).astype(np.float32)
     maps = x.reshape(-1, 3, 4, 5)
     wanted = (np.einsum("oi,nihw->nohw", kernel[..., 0, 0], maps) + maps) * maps
