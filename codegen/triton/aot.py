@@ -9,14 +9,18 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -168,6 +172,30 @@ def sweep(module: ModuleType, archs: Iterable[int], batches: Iterable[int]) -> I
             yield compile_launch(launched, arch, layers)
 
 
+def sweep_file(path: str | Path, archs: Iterable[int], batches: Sequence[int], jobs: int) -> Iterator[Compiled]:
+    """The same of a module's file, in as many processes."""
+    archs = list(archs)
+    if jobs <= 1:
+        yield from sweep(load_module(path), archs, batches)
+        return
+    launches = {arch: len(distinct(load_module(path), batches, arch)) for arch in archs}
+    places = [(str(path), tuple(batches), arch, index) for arch, count in launches.items() for index in range(count)]
+    # The interpreter starts anew: a copy of this process would have PyTorch's threads, stopped where they were.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as processes:
+        yield from processes.map(_compile_one, places)
+
+
+def _compile_one(place: tuple[str, tuple[int, ...], int, int]) -> Compiled:
+    path, batches, arch, index = place
+    launched, layers = _distinct_in(path, batches, arch)[index]
+    return compile_launch(launched, arch, layers)
+
+
+@cache
+def _distinct_in(path: str, batches: tuple[int, ...], arch: int) -> list[tuple[Launched, tuple[str, ...]]]:
+    return distinct(load_module(path), batches, arch)
+
+
 def without_wgmma(module: ModuleType, items: Iterable[Compiled]) -> tuple[float, dict[str, int]]:
     """The share of the module's multiply-accumulates that wgmma does, and those of each layer that it does not do.
 
@@ -187,17 +215,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("module", help="a module that netdsl compile --backend triton wrote")
     parser.add_argument("--arch", type=int, nargs="+", default=[90], help="such as 80 89 90")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="samples, which decide about tiles")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that compile: one a processor")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--wgmma", action="store_true", help="the share of the work that sm_90's wgmma does, by batch")
     options = parser.parse_args(arguments)
     if options.wgmma:
-        return _report_wgmma(load_module(options.module), options.batch)
+        return _report_wgmma(options.module, options.batch, options.jobs)
     start = time.perf_counter()
     columns = ("arch", "registers", "stack", "shared", "wgmma", "mma", "tma")
     bad = count = 0
     if not options.json:
         print(*columns, " kernel, tile, layers")
-    for item in sweep(load_module(options.module), options.arch, options.batch):
+    for item in sweep_file(options.module, options.arch, options.batch, options.jobs):
         count += 1
         bad += item.stack > 0 or item.shared > SHARED_LIMIT.get(item.arch, min(SHARED_LIMIT.values()))
         if options.json:
@@ -211,9 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _report_wgmma(module: ModuleType, batches: Sequence[int]) -> int:
+def _report_wgmma(path: str, batches: Sequence[int], jobs: int) -> int:
     for batch in batches:
-        share, slow = without_wgmma(module, sweep(module, [90], [batch]))
+        share, slow = without_wgmma(load_module(path), sweep_file(path, [90], [batch], jobs))
         print(f"batch {batch}: wgmma does {share:.2%} of the multiply-accumulates", flush=True)
         for layer, macs in slow.items():
             print(f"    {macs:>14,}  {layer}")
