@@ -12,11 +12,12 @@ from netdsl.codegen.names import Names, comment
 from netdsl.codegen.printing import definition
 from netdsl.codegen.render import literal
 from netdsl.codegen.torch.expressions import AS_IS, LOWERINGS
+from netdsl.codegen.torch.layers import holder
 from netdsl.codegen.torch.parts import Part, flow, owner, tree
 from netdsl.codegen.torch.site import Site
 from netdsl.ir.graph import Graph, Node, Parameter, Value
 from netdsl.ops.base import Init
-from netdsl.ops.sequence import Embed
+from netdsl.ops.linear import Fc
 from netdsl.tensor import shape_text
 
 WIDTH = 120
@@ -57,13 +58,14 @@ class ClassText:
 class Classes:
     """Prints the classes of a graph, innermost first. `helpers` are the names of templates that they use.
 
-    `tables` are the weights of embeddings, which a matrix product may be tied to.
+    `holders` make the modules whose weights others may be tied to, by weight.
     """
 
     def __init__(self, graph: Graph, reserved: Sequence[str]) -> None:
         self.graph = graph
         self.parameters = {parameter.value: parameter for parameter in graph.parameters}
-        self.tables = {node.weights[0] for node in graph.nodes if isinstance(node.op, Embed)}
+        found = ((node, holder(node)) for node in graph.nodes)
+        self.holders = {node.weights[0]: made for node, made in found if made}
         self.helpers: dict[str, None] = {}
         self.texts: list[ClassText] = []
         self._names = Names(tuple(reserved))
@@ -150,7 +152,7 @@ class _Body:
         as_is = isinstance(op, AS_IS)
         types = tuple(value.type for value in node.operands)
         results = tuple(value.type for value in node.outputs)
-        tied = any(value in self.classes.tables for value in node.weights)
+        tied = self.classes.holders.get(node.weights[0]) if isinstance(op, Fc) and not op.bias else None
         site = Site(types, results, lambda text: self._module(owner(node), text), self.classes.helper, tied)
         operands = [self._text(value) + ("" if as_is or value.type.batch else "[None]") for value in node.operands]
         text = LOWERINGS[type(op)](op, site, *operands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdsl.codegen.torch.site import Site, options, pairs, short
+from netdsl.ir.graph import Node
 from netdsl.ops.activation import PRelu
 from netdsl.ops.attention import Attention, parts
 from netdsl.ops.conv import Conv, UpConv
@@ -52,16 +53,33 @@ def upconv(op: UpConv, at: Site, x: str) -> str:
 
 
 def fc(op: Fc, at: Site, x: str) -> str:
-    """nn.Linear; with the rows of an embedding, its product."""
+    """nn.Linear; with the weight of another module alone, its product."""
     if at.tied:
-        return f"F.linear({x}, {at.module(f'nn.Embedding({op.out}, {at.types[0].shape[-1]})')}.weight)"
-    bias = options(bias=None if op.bias else False)
-    return f"{at.module(f'nn.Linear({at.types[0].shape[-1]}, {op.out}{bias})')}({x})"
+        return f"F.linear({x}, {at.module(at.tied)}.weight)"
+    return f"{at.module(_linear(op, at.types[0].shape[-1]))}({x})"
 
 
 def embed(op: Embed, at: Site, x: str) -> str:
     """nn.Embedding."""
-    return f"{at.module(f'nn.Embedding({op.vocab}, {op.width})')}({x})"
+    return f"{at.module(_table(op))}({x})"
+
+
+def holder(node: Node) -> str | None:
+    """What makes the module of a layer whose weight others may take, without the rest of it: a bias, a look-up."""
+    match node.op:
+        case Embed():
+            return _table(node.op)
+        case Fc(bias=True):
+            return _linear(node.op, node.operands[0].type.shape[-1])
+    return None
+
+
+def _linear(op: Fc, features: int) -> str:
+    return f"nn.Linear({features}, {op.out}{options(bias=None if op.bias else False)})"
+
+
+def _table(op: Embed) -> str:
+    return f"nn.Embedding({op.vocab}, {op.width})"
 
 
 def batch_norm(op: BatchNorm, at: Site, x: str) -> str:

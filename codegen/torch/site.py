@@ -11,12 +11,12 @@ class Site:
     """One layer. `types` and `results` are those of its operands and results.
 
     `module(text)` declares the layer's module by the text that makes it, and returns how `forward` reaches it.
-    `helper(name)` asks for a function or class of `templates/` and returns its name. `tied` says that the weight is the
-    table of an embedding.
+    `helper(name)` asks for a function or class of `templates/` and returns its name. `tied` makes the
+    module whose weight this one takes without the rest of it.
     """
 
     def __init__(
-        self, types: Types, results: Types, module: Callable[[str], str], helper: Callable[[str], str], tied: bool
+        self, types: Types, results: Types, module: Callable[[str], str], helper: Callable[[str], str], tied: str | None
     ) -> None:
         self.types = types
         self.results = results

@@ -159,8 +159,13 @@ class Reducer:
             if region is None:
                 raise InvalidGraph("what happens to rows is no body of an `each`")
             start, vertices, count = region
-            if not vertices and not (self._uses[start] == count and _is_chain(self._vertices[start])):
-                raise InvalidGraph("what happens to rows is no body of an `each`")
+            last = self._vertices[start]
+            if not vertices and not (self._uses[start] == count and _is_chain(last)):
+                # A join that was left as it is: all that it comes from is of the body too.
+                wider = self._region(last.edges) if self._uses[start] == count else None
+                if wider is None:
+                    raise InvalidGraph("what happens to rows is no body of an `each`")
+                start, vertices, count = wider[0], [*wider[1], last], wider[2]
             line = _Line(self, start)
             for vertex in vertices:
                 line.vertex(vertex)

@@ -526,11 +526,15 @@ class Builder:
         )
 
     def _deepen(self, made: ast.Expr | ast.If, *parts: ast.Expr | ast.If) -> None:
-        """Bound how deep expressions nest without brackets (`a + b + c ...`): whoever reads the tree recurses."""
+        """Bound how deep expressions nest without brackets (`a + b + c ...`): whoever reads the tree recurses.
+
+        Nothing after it is read: people do not write such a text, and it may be long.
+        """
         depth = 1 + max([self._depths.get(id(part), 0) for part in parts], default=0)
         self._depths[id(made)] = depth
-        if depth == self._limits.nesting + 1:
+        if depth > self._limits.nesting:
             self.too_deep(made.span.start)
+            raise EnoughError
 
     def _cut(self, span: Span) -> str:
         return self._short(span.text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netdsl.ops.base import Init
+
 
 def words(graph):
     return [node.op.word for node in graph.nodes]
@@ -246,7 +248,7 @@ def test_constants_of_the_network_join_samples(build):
     graph = build(
         "net N { input x: 4x8x8; param t: 4x1x1 = normal(0.02); param start: 2x8x8 = 0; concat(start, x) -> conv 4 k1 -> add(it, t) }"  # noqa: E501
     )
-    assert [parameter.init for parameter in graph.parameters[:2]] == [("normal", 0.02), ("constant", 0.0)]
+    assert [parameter.init for parameter in graph.parameters[:2]] == [Init("normal", 0.02), Init("constant", 0.0)]
     assert graph.outputs[0].type.batch == 1
 
 

@@ -127,6 +127,20 @@ def test_a_program_reads_as_one_would_write_it() -> None:
     assert raised("DenseNet121").text == DENSENET
 
 
+def test_a_join_at_the_end_of_each_is_of_its_body() -> None:
+    text = """\
+net N {
+  input x: 3x18x18
+
+  each {
+    shuffle g6 as a -> slice 17 18 -> fc 18 -> attention(a, it)
+  }
+}
+"""
+    program = raise_graph(meaning(text)[0], "N")
+    assert program.text == text
+
+
 @seed(1)
 @settings(max_examples=100, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=HealthCheck)
 @given(nets())

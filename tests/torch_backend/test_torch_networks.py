@@ -171,3 +171,11 @@ def test_a_product_tied_to_a_table_comes_before_it_or_after(tmp_path: Path) -> N
     net = netdsl.load(path)
     assert error(net.graph, net.init_weights(), random_inputs(net.graph, DType.FLOAT32, 2)) <= TOLERANCE[DType.FLOAT32]
     assert [name for name, _ in netdsl.to_torch(net).named_parameters()] == ["t.weight"]
+
+
+def test_a_product_tied_to_another_leaves_its_bias_out(tmp_path: Path) -> None:
+    path = tmp_path / "tied.net"
+    path.write_text("net T { input x: 5x4; share t = fc 4; let y = t(x); x -> fc 4 tied=t -> add(it, y) }")
+    net = netdsl.load(path)
+    weights = net.init_weights() | {"t.bias": np.arange(4, dtype=np.float32)}
+    assert error(net.graph, weights, random_inputs(net.graph, DType.FLOAT32, 2)) <= TOLERANCE[DType.FLOAT32]
