@@ -130,7 +130,7 @@ def test_a_program_reads_as_one_would_write_it() -> None:
 def test_a_join_at_the_end_of_each_is_of_its_body() -> None:
     text = """\
 net N {
-  input x: 3x18x18
+  input image: 3x18x18
 
   each {
     shuffle g6 as a -> slice 17 18 -> fc 18 -> attention(a, it)
