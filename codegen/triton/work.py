@@ -74,16 +74,11 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A product whose result, tile by tile, goes right into a second one: `hidden` columns in between."""
+class _Two:
+    """What all pairs of products in one kernel have."""
 
     first: Product
     second: Product
-
-    @property
-    def hidden(self) -> int:
-        """Columns of the first product, all of which are in one tile: a power of two."""
-        return self.first.columns
 
     @property
     def samples(self) -> int:
@@ -97,22 +92,20 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Chain(_Two):
+    """A product whose result, tile by tile, goes right into a second one: `hidden` columns in between."""
+
+    @property
+    def hidden(self) -> int:
+        """Columns of the first product, all of which are in one tile: a power of two."""
+        return self.first.columns
+
+
+@dataclass(frozen=True)
+class Sum(_Two):
     """Two products into the same sums: as far as the time goes, `product`, whose depth is that of both."""
 
-    first: Product
-    second: Product
     product: Product
-
-    @property
-    def samples(self) -> int:
-        """See `Product`."""
-        return self.second.samples
-
-    @property
-    def dtype(self) -> DType:
-        """See `Product`."""
-        return self.second.dtype
 
 
 Pair = Chain | Sum

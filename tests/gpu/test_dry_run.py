@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import netdsl
+from netdsl.codegen.triton.aot import load_module
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
 from netdsl.ops import Fc, Relu, Softmax
@@ -38,18 +37,8 @@ def python(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def script(path: Path) -> Any:
-    """A script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_checks_pass(tmp_path: Path) -> None:
-    generate = script(HERE / "generate.py")
+    generate = load_module(HERE / "generate.py")
     generate.write(tmp_path, (Softmax,), (generate.MINI,))
     for path in tmp_path.glob("*_*.py"):
         if not path.stem.endswith("float16") or path.stem.endswith("bfloat16"):
@@ -60,7 +49,7 @@ def test_the_checks_pass(tmp_path: Path) -> None:
 
 def test_the_benchmark_times_everyone_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     net = netdsl.load(MINI)
-    script(BENCHMARKS / "gpu_modules.py").write(tmp_path, {"Mini": net}, ["float16"])
+    load_module(BENCHMARKS / "gpu_modules.py").write(tmp_path, {"Mini": net}, ["float16"])
     command = (BENCHMARKS / "gpu.py", tmp_path, "--out", tmp_path / "results", "--rounds", "1", "--batch", "1")
     shown = python(*command)
     assert shown.startswith("Mini         float16   batch 1")

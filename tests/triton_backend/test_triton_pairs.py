@@ -90,7 +90,7 @@ def test_tails_of_the_second_have_operands_of_every_extent(interpreter: Interpre
         (y,) = builder.node(op, (y, *(value for value in operands if value is not y)), name=f"tail{number}")
     (y,) = builder.node(PRelu(), (y,), name="prelu")
     graph = builder.result("y", y).finish()
-    artifact = compare(interpreter, graph, HALF, 3, target=90, tiling=SmallTiling(), least=0.5, factor=2)
+    artifact = compare(interpreter, graph, HALF, 3, target=90, tiling=SmallTiling(), least=0.5)
     assert "    chain(\n" in artifact.source
 
 

@@ -79,7 +79,7 @@ def left_over() -> Graph:
 @pytest.mark.parametrize("graph", [branches, growing, left_over])
 def test_parts_agree(interpreter: Interpreter, graph: object, dtype: DType, target: int) -> None:
     assert callable(graph)
-    compare(interpreter, graph(), dtype, 3, target=target, tiling=SmallTiling(), least=0.5, factor=2)
+    compare(interpreter, graph(), dtype, 3, target=target, tiling=SmallTiling(), least=0.5)
 
 
 def test_what_is_stored_in_place_is_not_copied() -> None:
