@@ -65,7 +65,7 @@ class DefaultTiling:
     def pixels(self, columns: int) -> tuple[int, int]:
         """See `Tiling`."""
         n = min(power_above(columns), 64)
-        return (1024 if n > 16 else 512) // n, n
+        return (1024 if n > 32 else 512) // n, n  # larger ones spill where Triton is 3.6
 
     def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
         """See `Tiling`."""
