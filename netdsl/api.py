@@ -14,7 +14,7 @@ from netdsl.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from netdsl.codegen.artifact import Artifact
-    from netdsl.onnx.read_program import Imported
+    from netdsl.onnx.read.program import Imported
 
 __all__ = ["NetError", "Network", "from_onnx", "from_torch", "load", "to_torch"]
 
@@ -70,7 +70,7 @@ def from_onnx(
     """
     import numpy as np
 
-    from netdsl.onnx.read_program import import_file
+    from netdsl.onnx.read.program import import_file
 
     shapes = {name: arguments.shape(name, extents) for name, extents in arguments.mapping("shape", shape or {}).items()}
     known = {name: np.asarray(array) for name, array in arguments.mapping("constants", constants or {}).items()}
@@ -82,7 +82,7 @@ def from_torch(module: Any, example: Any, *, limits: Limits = DEFAULT_LIMITS) ->
 
     The first axis of each input is the batch; give two samples or more. Raises NetError.
     """
-    from netdsl.onnx.read_torch import import_module
+    from netdsl.onnx.read.torch import import_module
 
     return import_module(module, example, limits)
 
@@ -194,7 +194,7 @@ class Network:
         a file that netdsl did not write. Raises NetError: E0702 (onnx is not installed), E0703, E0704, E0501 to E0504
         (the weights), E0602, E0610.
         """
-        write = extras.load("netdsl.onnx.write", "exporting")
+        write = extras.load("netdsl.onnx.write.model", "exporting")
         target = arguments.path("the path of a model", path)
         files.check_free(target, objection=write.foreign, force=force)
         given = arguments.mapping("weights", weights)

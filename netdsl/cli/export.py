@@ -32,7 +32,7 @@ def _export(options: argparse.Namespace, report: Report) -> int:
         command = common.program("netdsl") + common.init_command(options, name).removeprefix("netdsl")
         help = f"`{command}` makes fresh ones; then add `--weights {name}`"
         raise refuse(codes.BAD_OPTION, "an ONNX model holds weights, and no --weights are given", help)
-    write = extras.load("netdsl.onnx.write", "exporting")
+    write = extras.load("netdsl.onnx.write.model", "exporting")
     output = options.output or f"{graph.name}.onnx"
     files.check_apart(output, options.file, options.weights)
     files.check_free(output, objection=write.foreign, force=options.force)

@@ -69,7 +69,7 @@ def _import(options: argparse.Namespace, report: Report) -> int:
     if options.net or options.set or options.place or options.training:
         raise files.refuse(codes.BAD_OPTION, "--net, --set, --place and --training go with --into")
     shapes = common.shapes_of(options)
-    from netdsl.onnx import read_program
+    from netdsl.onnx.read import program as read_program
 
     program: str = options.output
     weights = read_program.weights_path(program)
@@ -80,7 +80,7 @@ def _import(options: argparse.Namespace, report: Report) -> int:
     read_program.check_free(program, force=options.force)
     with progress(options.file):
         if options.file.lower().endswith(".pt2"):
-            from netdsl.onnx import read_torch
+            from netdsl.onnx.read import torch as read_torch
 
             imported = read_torch.import_exported(options.file, limits)
         else:

@@ -11,7 +11,7 @@ import onnxruntime
 from generated import difference
 
 from netdsl.ir.graph import Graph
-from netdsl.onnx.write import export
+from netdsl.onnx.write.model import export
 from netdsl.reference.interpret import interpret
 
 TOLERANCE = 2e-5

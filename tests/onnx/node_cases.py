@@ -19,8 +19,9 @@ import numpy as np
 from netdsl.codegen.numpy.backend import compile_graph
 from netdsl.diagnostics import NetError
 from netdsl.limits import DEFAULT_LIMITS
-from netdsl.onnx.read import Port, Reading, read_parsed
-from netdsl.onnx.read_file import import_onnx, parse_model
+from netdsl.onnx.read.file import import_onnx, parse_model
+from netdsl.onnx.read.model import read_parsed
+from netdsl.onnx.read.ports import Port, Reading
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType
 from netdsl.tensorfile import pack

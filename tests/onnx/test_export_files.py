@@ -12,8 +12,8 @@ from exported import run
 
 import netdsl
 from netdsl.cli.main import main
-from netdsl.onnx import write as writer
-from netdsl.onnx.write import IR_VERSION, OPSET
+from netdsl.onnx.write import model as writer
+from netdsl.onnx.write.model import IR_VERSION, OPSET
 from netdsl.weights import write
 
 TEXT = """net Small(classes = 4) {

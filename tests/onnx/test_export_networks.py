@@ -14,7 +14,7 @@ from onnx import TensorProto
 from reduced import ENTRIES, FIRST, reduced, weights_of
 
 import netdsl
-from netdsl.onnx import write as onnx_writer
+from netdsl.onnx.write import model as onnx_writer
 from netdsl.tensor import DType
 
 pytestmark = pytest.mark.slow

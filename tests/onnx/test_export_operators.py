@@ -13,7 +13,7 @@ from small_nets import single
 
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.fused import Fused
-from netdsl.onnx.write_operators import UNSUPPORTED
+from netdsl.onnx.write.operators import UNSUPPORTED
 from netdsl.ops import ALL
 from netdsl.ops.base import Op, Sample, feature_map, vector
 from netdsl.ops.choice import Nms

@@ -27,7 +27,7 @@ FLOAT = TensorProto.FLOAT
 def bounded() -> Iterator[None]:
     """Each file is read or refused within two seconds and 512 MB."""
     resource = pytest.importorskip("resource", reason="knows the largest memory of a process")
-    import_module("netdsl.onnx.read_program")
+    import_module("netdsl.onnx.read.program")
     most, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, process_time()
     yield
     assert process_time() - start < 2

@@ -20,7 +20,7 @@ from torch_models import settled  # noqa: E402
 import netdsl  # noqa: E402
 from netdsl import codes  # noqa: E402
 from netdsl.cli.main import main  # noqa: E402
-from netdsl.onnx.read_program import Imported  # noqa: E402
+from netdsl.onnx.read.program import Imported  # noqa: E402
 from netdsl.reference.interpret import interpret  # noqa: E402
 
 pytestmark = pytest.mark.torch

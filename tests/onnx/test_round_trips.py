@@ -20,11 +20,12 @@ import netdsl  # noqa: E402
 from netdsl.ir.graph import Graph, Node  # noqa: E402
 from netdsl.ir.same import correspondence  # noqa: E402
 from netdsl.limits import DEFAULT_LIMITS  # noqa: E402
-from netdsl.onnx import read as read_module  # noqa: E402
-from netdsl.onnx import write as write_module  # noqa: E402
-from netdsl.onnx.read import Reading  # noqa: E402
-from netdsl.onnx.read_file import Model  # noqa: E402
-from netdsl.onnx.read_program import import_file  # noqa: E402
+from netdsl.onnx.read import reader  # noqa: E402
+from netdsl.onnx.read.file import Model  # noqa: E402
+from netdsl.onnx.read.model import read_parsed  # noqa: E402
+from netdsl.onnx.read.ports import Reading  # noqa: E402
+from netdsl.onnx.read.program import import_file  # noqa: E402
+from netdsl.onnx.write import model as write_module  # noqa: E402
 from netdsl.reference.interpret import interpret  # noqa: E402
 from netdsl.tensor import DType  # noqa: E402
 
@@ -81,10 +82,10 @@ def anonymous(proto: Any) -> None:
     while ready:
         order.append(ready.pop())
         for name in nodes[order[-1]].output:
-            for reader in readers.get(name, ()):
-                missing[reader] -= 1
-                if not missing[reader]:
-                    ready.append(reader)
+            for place in readers.get(name, ()):
+                missing[place] -= 1
+                if not missing[place]:
+                    ready.append(place)
     assert len(order) == len(nodes)
     del graph.node[:]
     graph.node.extend(nodes[place] for place in order)
@@ -118,7 +119,7 @@ def anything(shape: tuple[int, ...]) -> Any:
 
 def hollow(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The model of a large net without the numbers of its weights; reading finds `anything` in their place."""
-    filled = read_module.tensor
+    filled = reader.tensor
 
     def empty(name: str, array: Any, element: Any) -> Any:
         return onnx.TensorProto(name=name, dims=array.shape, data_type=1)
@@ -128,12 +129,12 @@ def hollow(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Any:
         return filled(proto, model, what) if numbers else anything(tuple(proto.dims))
 
     monkeypatch.setattr(write_module, "_initializer", empty)
-    monkeypatch.setattr(read_module, "tensor", told)
+    monkeypatch.setattr(reader, "tensor", told)
     return write_module.model_of(graph, {p.value.name: anything(p.value.type.shape) for p in graph.parameters})
 
 
 def came_back(proto: Any, name: str) -> Reading:
-    return read_module.read_parsed(Model(proto, "model.onnx", ".", DEFAULT_LIMITS), name, {}, {})
+    return read_parsed(Model(proto, "model.onnx", ".", DEFAULT_LIMITS), name, {}, {})
 
 
 @pytest.mark.parametrize("file", sorted(set(FIRST) - set(REFUSED)))

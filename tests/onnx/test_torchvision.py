@@ -13,7 +13,7 @@ from exported import TOLERANCE, run
 from skeletons import SIZE, model
 
 from netdsl.codegen.numpy.backend import compile_graph
-from netdsl.onnx.read_program import import_bytes
+from netdsl.onnx.read.program import import_bytes
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from netdsl.codegen.triton import expressions
 from netdsl.codegen.triton.lowerings import table
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import operand_count
-from netdsl.onnx import write_operators
+from netdsl.onnx.write import operators as write_operators
 from netdsl.ops import ALL, activation, conv, linear, norm, pool, shape
 from netdsl.ops.base import AttrKind, Op, Sample
 from netdsl.passes.expand import EXPANSIONS

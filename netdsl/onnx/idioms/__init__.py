@@ -1,0 +1,1 @@
+"""Operators that exporters took apart, put together again."""

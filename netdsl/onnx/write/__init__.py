@@ -1,0 +1,1 @@
+"""A graph of netdsl as an ONNX model in standard operators."""
