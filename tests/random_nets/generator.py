@@ -8,10 +8,11 @@ from typing import Any
 
 from attribute_values import ANY, has_map
 from blocks import DRAWS, declared, parameters, steps
+from bodies import item
 from compounds import INDICES, attended, discrete
 from dice import Dice
 from expansion import Trace
-from forms import item
+from forms import FORMS
 from hypothesis import strategies as st
 from items import IT, Author, Item, Scope, sequence
 from operators import layer, let, on_it, own, param
@@ -62,7 +63,7 @@ def nets(draw: st.DrawFn) -> RandomNet:
 
 def write(entropy: bytes) -> RandomNet:
     """The net that a string of bytes decides on: up to ITEMS items, most of them one layer, some of them many."""
-    author = Author(Dice(entropy))
+    author = Author(Dice(entropy), FORMS)
     dice = author.dice
     names = {name: kind for name, kind in parameters(author).items() if kind is not Op} if dice.chance(40) else {}
     if dice.chance(20):

@@ -55,11 +55,23 @@ class Reference(NamedTuple):
     value: Callable[[Trace, Scope], int]
 
 
+class Offer(NamedTuple):
+    """The forms that an item may be drawn from."""
+
+    anywhere: tuple[Callable[..., Item | None], ...]
+    """Those that can keep the type of `it`."""
+    free: tuple[Callable[..., Item | None], ...]
+    """Those that change it."""
+    without_bodies: frozenset[Callable[..., Item | None]]
+    """Those that may stand in the innermost bodies."""
+
+
 @dataclass
 class Author:
     """Who writes one net: the dice, how often each form was used, the names taken, the blocks written so far."""
 
     dice: Dice
+    offer: Offer
     forms: Counter[str] = field(default_factory=Counter)
     blocks: list[str] = field(default_factory=list)
     loops: int = 0
