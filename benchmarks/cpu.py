@@ -8,8 +8,8 @@ Needs torch and torchvision; ONNX Runtime takes part where it and onnx are insta
 every round, in an order that turns, so that a disturbance meets all; medians are compared. Before anything is timed,
 all results are compared with PyTorch's. `--compile` adds torch.compile with freezing, which takes minutes; with
 `--tune` our modules tune themselves first, for that batch and these threads; `--write` puts the table (JSON) and a plot
-(SVG) into benchmarks/results/, named after the day. `--layers` prints instead where one net spends its time: processor
-time of each layer, the rate of its products, and that rate as a share of what this machine's BLAS does in a large one.
+(SVG) into benchmarks/results/, named after the day. `--layers` prints instead where one net spends its time: the time
+of each layer, the rate of its products, and that rate as a share of what this machine's BLAS does in a large one.
 """
 
 # ruff: noqa: E402
@@ -21,11 +21,9 @@ for library in ("OPENBLAS", "MKL", "VECLIB"):
     os.environ[f"{library}_NUM_THREADS"] = "1"  # of NumPy's products: a module has threads of its own
 
 import argparse
-import ast
 import contextlib
 import copy
 import datetime
-import inspect
 import io
 import json
 import linecache
@@ -246,49 +244,16 @@ def product_rate() -> float:
 
 
 def print_layers(name: str, batch: int, threads: int, rounds: int) -> None:
-    """The statements of a module's forward pass, the slowest first: medians of `rounds` passes.
-
-    The clock is processor time of the caller's thread, or, with several threads, time on the wall.
-    """
+    """The statements of a module's forward pass, the slowest first: medians of `rounds` passes."""
     net = example(name)
     model, _ = generated(net, reference(name, net.graph), threads)
-    forward = sys.modules[GENERATED].forward
     image = net.graph.inputs[0].type.shape
     x = np.random.default_rng(0).standard_normal((batch, *image)).astype(np.float32)
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    source, first = inspect.getsourcelines(forward)
-    body = ast.parse("".join(source)).body[0]
-    assert isinstance(body, ast.FunctionDef)
-    texts = {
-        first + line - 1: ast.unparse(statement)
-        for statement in body.body
-        for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
-    }
-    times: dict[str, list[float]] = {text: [] for text in texts.values()}
-    running = ["", 0.0]
-
-    def trace(frame: Any, event: str, _: object) -> Any:
-        if frame.f_code is not forward.__code__:
-            return None
-        text = texts[frame.f_lineno] if event == "line" else ""
-        if text != running[0]:
-            if running[0]:
-                times[running[0]].append(clock() - running[1])
-            running[:] = [text, clock()]
-        return trace
-
-    model(x)
-    # A batch is cut into shares, one a thread; the caller's is the first, and the only one that is traced.
-    traced = batch // min(threads, batch)
-    for _ in range(rounds):
-        sys.settrace(trace)
-        try:
-            model(x)
-        finally:
-            sys.settrace(None)
-    spent = {text: float(np.median(found)) for text, found in times.items() if found}
+    times = sys.modules[GENERATED].statement_times(model, {"image": x}, rounds)
+    traced = batch // min(threads, batch)  # the share of the caller's thread
+    spent = {text: float(np.median(found)) for text, found in times.items()}
     work = [macs for word, macs in costs(net) if word in PRODUCTS]
-    products = [text for text in spent if text.startswith(("conv_", "linear(", "np.matmul(", "attention("))]
+    products = [text for text in spent if text.startswith(("conv_", "linear(", "b.do(np.matmul,", "attention("))]
     rate, macs = product_rate(), dict(zip(products, work, strict=True))
     cores = threads if batch == 1 else 1
     total = sum(spent.values())

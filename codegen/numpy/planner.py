@@ -20,7 +20,7 @@ from netdsl.codegen.numpy.prelude import extents, short, together
 from netdsl.codegen.numpy.program import Layer, Program, Recipe
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
-from netdsl.codegen.numpy.tails import Link, Tail, statements, step_statement, tail, tail_reads
+from netdsl.codegen.numpy.tails import Link, Tail, operands, statements, tail, tail_reads
 from netdsl.codegen.numpy.tuned import Tuned
 from netdsl.codegen.plan import Buffer, Kernel, Launch, Part, Plan
 from netdsl.codegen.printing import Expression, copy, keywords, statement
@@ -82,6 +82,7 @@ class Planner:
             tuple(self._tails.values()),
             self._prepare(groups),
             forward,
+            tuple(f"self.{scope.buffer(value.name)}" for value in graph.inputs),
             results,
         )
 
@@ -108,7 +109,7 @@ class Planner:
         key = (*body, *map(str, places))
         if key not in self._recipes:
             called = re.findall(r"[A-Za-z_]\w*", " ".join(body))  # tails and windows of this network among them
-            names = Names((*self._reserved, "x", "weights", "pack", "packing", *called))
+            names = Names((*self._reserved, "b", "x", "weights", "pack", "packing", *called))
             parts = [names.fresh(short(owner, 1)) for owner in owners]
             named = {value: names.fresh(short(value.name, 2)) for value in taken}
             named |= {value: names.fresh(short(value.name, 1)) for value in made}
@@ -176,9 +177,8 @@ class Planner:
     # Memory.
 
     def _place(self) -> tuple[tuple[Buffer, ...], int, int]:
-        """Buffers of all activations; inputs stay where the caller has them."""
-        stored = storage_ranges(self._graph, self._slices)
-        ranges = [item for item in stored if item.value not in self._scope.inputs]
+        """Buffers of all inputs and activations."""
+        ranges = storage_ranges(self._graph, self._slices)
         sizes = [activation_bytes(item.value.type, self._dtype) for item in ranges]
         wanted = [(r.value.name, size, r.first, r.last) for r, size in zip(ranges, sizes, strict=True)]
         plan = plan_memory(wanted, alignment=ALIGNMENT)
@@ -244,7 +244,7 @@ class Planner:
         for value, start in copied:
             part = View(result).then(f"[..., {start}:{start + value.type.shape[axis]}]")
             source = aligned(value, value.type.rank, layout_of(result.type))
-            written.append(statement("", "np.copyto", [self._scope.text(part), self._scope.text(source)]))
+            written.append(self._do("np.copyto", [self._scope.text(part), self._scope.text(source)]))
         return written
 
     def _elementwise(self, node: Node, links: Sequence[Link]) -> list[str]:
@@ -254,10 +254,13 @@ class Planner:
         written = []
         for link in links:
             names: dict[int, Expression] = {i: self._scope.text(link.operator.inputs[i]) for i in link.others}
-            if self._scope.preparing and not link.carried:
-                written += self._made(result, target, link.operator.steps, names)
+            if self._scope.preparing:
+                made = () if link.carried else self._made(result, target, link.operator.steps, names)
+                written += made or statements(link, names, target)
+            elif link.carried:
+                written.append(self._do(self._tail([link]), [target, *names.values()]))
             else:
-                written += statements(link, names, target)
+                written += [self._do(s.function, operands(s, names, target)) for s in link.operator.steps]
             self._use(*(step.function for step in link.operator.steps))
             reads = tuple(link.operator.inputs[i] for i in link.others)
             self._launch(node, link.word, reads, (View(result),))
@@ -267,13 +270,14 @@ class Planner:
         """An elementwise operator of the prelude, which has no buffers: NumPy's own functions make their results."""
         if not result.type.rank:  # what NumPy makes of arrays of no axis are numbers, which nothing can be written into
             lifted: dict[int, Expression] = {index: f"{name}[None]" for index, name in names.items()}
-            return [self._empty(result), *(step_statement(step, lifted, f"{target}[None]") for step in steps)]
+            lone = f"{target}[None]"
+            return [self._empty(result), *(statement("", s.function, operands(s, lifted, lone)) for s in steps)]
         start, *later = steps
         if start.function.startswith("np.") and start.function not in RELATIONS.values():  # those make truth values
-            made = [step_statement(start, names, target, target=target)]
+            made = [statement(target, start.function, operands(start, names, target, out=False))]
         else:
-            made = [self._empty(result), step_statement(start, names, target)]
-        return made + [step_statement(step, names, target) for step in later]
+            made = [self._empty(result), statement("", start.function, operands(start, names, target))]
+        return made + [statement("", step.function, operands(step, names, target)) for step in later]
 
     def _empty(self, value: Value) -> str:
         element = "DTYPE" if value.type.dtype.is_float else f"np.{value.type.dtype.label}"
@@ -298,16 +302,20 @@ class Planner:
         results = [scope.argument(view) for view in call.writes]
         if call.tailed:
             self._scratch = max(self._scratch, call.scratch)
-            crew = f"Crew({call.scratch})" if scope.preparing else "b"
-            operands = [crew, *map(scope.argument, call.arguments[:1]), results[0], function or "None"]
+            operands = ["b", *map(scope.argument, call.arguments[:1]), results[0], function or "None"]
             operands += self._constants(node, (*call.arguments[1:], *reads))
-            return [*made, statement("", call.function, [*operands, *self._keywords(call)])]
+            noted = statement("", call.function, [*operands, *self._keywords(call)])
+            return [*made, f"b = Crew({call.scratch})", noted, "b.run()"] if scope.preparing else [noted]
         arguments = [scope.argument(argument) for argument in call.arguments]
         if call.function == "np.copyto":
-            return [*made, statement("", call.function, [*results, *arguments])]
+            return [*made, self._do(call.function, [*results, *arguments])]
         if len(results) == 1:
-            return [*made, statement("", call.function, [*arguments, f"out={results[0]}", *self._keywords(call)])]
-        return [*made, statement("", call.function, [*arguments, *results, *self._keywords(call)])]
+            return [*made, self._do(call.function, [*arguments, f"out={results[0]}", *self._keywords(call)])]
+        return [*made, self._do(call.function, [*arguments, *results, *self._keywords(call)])]
+
+    def _do(self, function: str, arguments: Sequence[Expression]) -> str:
+        """A call, or in the forward pass a note of it."""
+        return statement("", *((function, arguments) if self._scope.preparing else ("b.do", [function, *arguments])))
 
     def _constants(self, node: Node, read: Sequence[Argument]) -> list[Expression]:
         """The weight of a layer and the operands of its tail; what of that is constant comes first, as one bundle."""

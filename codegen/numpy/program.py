@@ -37,6 +37,7 @@ class Program:
     kernels      names of templates, in the order of their use.
     recipes      functions made for this network that prepare weights; `tails` are those that end a layer.
     prepare      layers that run on weights, each with what the forward pass takes from it.
+    places       where a workspace has the inputs.
     results      the expressions of the results, channels first.
     """
 
@@ -50,4 +51,5 @@ class Program:
     tails: tuple[Tail, ...]
     prepare: tuple[Layer, ...]
     forward: tuple[Layer, ...]
+    places: tuple[str, ...]
     results: tuple[str, ...]

@@ -32,7 +32,7 @@ class Bundle:
 
 
 class Scope:
-    """The namespaces of one module: inputs are parameters of `forward`, buffers `b.<name>`, weights `w.<name>`.
+    """The namespaces of one module: inputs are parameters of calls, buffers `b.<name>`, weights `w.<name>`.
 
     While `preparing`, weights are `weights["<key>"]` and what the prelude makes are local variables, unless `renamed`
     says otherwise. What the forward pass reads of them is exported to `w`, packed where its kernel wants that, and
@@ -43,7 +43,7 @@ class Scope:
         self._keys = {parameter.value for parameter in graph.parameters}
         self._constants = self._keys | {value for node in graph.prelude for value in node.outputs}
         self._top = Names((*reserved, "self", "weights", "w", "b", "n", "x", "y"))
-        self._buffer_names = Names(("n", "team", "size", "each"))
+        self._buffer_names = Names(("n", "size", "do", "each", "run", "inputs", "results"))
         self._export_names = Names()
         self._prefix = _common_prefix([value.name for value in self._keys])
         self._known: dict[Value, list[Export]] = {}
@@ -125,8 +125,6 @@ class Scope:
 
     def _base(self, view: View) -> str:
         value = view.value
-        if value in self.inputs:
-            return self.inputs[value]
         if value not in self._constants:
             return f"b.{self.buffer(value.name)}"
         if view.pack:

@@ -78,21 +78,26 @@ def tail_reads(links: Sequence[Link], result: Value, call: Call, layout: Layout)
 
 def statements(link: Link, names: dict[int, Expression], result: str) -> list[str]:
     """An operator as statements that leave their outcome in `result`, which holds the carried inputs before."""
-    steps = _carried_first(link.operator.steps, link.carried)
     here, lines = result, []
-    if any(Operand(index) in step.arguments for step in steps[1:] for index in link.carried):
-        here = "x"  # the first step writes over what a later one reads
+    if reads_late(link):
+        here = "x"
         lines.append(f"x = {result}.copy()")
     names = {**names, **dict.fromkeys(link.carried, here)}
-    return lines + [step_statement(step, names, result) for step in steps]
+    steps = _carried_first(link.operator.steps, link.carried)
+    return lines + [statement("", step.function, operands(step, names, result)) for step in steps]
 
 
-def step_statement(step: Step, names: dict[int, Expression], result: str, target: str = "") -> str:
-    """A step as a statement: into `result`, or assigned to `target` where that is given."""
+def reads_late(link: Link) -> bool:
+    """Whether the first step writes over what a later one reads."""
+    later = _carried_first(link.operator.steps, link.carried)[1:]
+    return any(Operand(index) in step.arguments for step in later for index in link.carried)
+
+
+def operands(step: Step, names: dict[int, Expression], result: str, out: bool = True) -> list[Expression]:
+    """What the function of a step is called with; its outcome goes to `result`, unless it is to be returned."""
     names = {**names, RESULT.index: result}
     arguments = [names[a.index] if isinstance(a, Operand) else _number(a) for a in step.arguments]
-    out = [] if target else [f"out={result}"]
-    return statement(target, step.function, [*arguments, *out, *keywords(step.spec)])
+    return [*arguments, *([f"out={result}"] if out else []), *keywords(step.spec)]
 
 
 def _number(value: float) -> str:

@@ -40,6 +40,7 @@ def test_winograd_agrees_at_every_border(
     source = compile_graph(graph, DType.FLOAT64).source
     assert f"size={size}" in source
     module = load_source(source)
+    module.LEAST_SHARED = 0
     model = module.Model(weights, threads)
     for n in (1, 2, 5):
         inputs = random_inputs(graph, DType.FLOAT64, n)
@@ -58,6 +59,7 @@ def test_threads_change_nothing(name: str) -> None:
     graph = make(name)
     weights = random_weights(graph, DType.FLOAT64)
     module = load_source(compile_graph(graph, DType.FLOAT64).source)
+    module.LEAST_SHARED = 0
     alone, three = module.Model(weights, 1), module.Model(weights, 3)
     for n in (1, 2, 5):
         inputs = random_inputs(graph, DType.FLOAT64, n).values()
@@ -80,6 +82,36 @@ def test_an_error_in_a_thread_reaches_the_caller_and_the_team_lives_on() -> None
     seen: list[int] = []
     team.run(seen.append)
     assert sorted(seen) == [0, 1, 2]
+
+
+def test_the_answer_is_the_same_to_the_bit_whether_helpers_are_free() -> None:
+    graph = make("residual")
+    module = load_source(compile_graph(graph).source)
+    module.LEAST_SHARED = 0
+    model = module.Model(random_weights(graph, DType.FLOAT32), 3)
+    (x,) = random_inputs(graph, DType.FLOAT32, 1).values()
+    with_helpers = model(x)
+    assert any(len(stage[2]) for stage in model._idle[0]._stages)
+    assert model._team.take()
+    np.testing.assert_array_equal(model(x), with_helpers)
+    model._team.leave()
+
+
+@pytest.mark.parametrize("member", [0, 1])
+def test_a_step_that_fails_ends_the_call_and_not_the_model(member: int) -> None:
+    graph = make("residual")
+    module = load_source(compile_graph(graph).source)
+    module.LEAST_SHARED = 0
+    model = module.Model(random_weights(graph, DType.FLOAT32), 2)
+    (x,) = random_inputs(graph, DType.FLOAT32, 1).values()
+    wanted = model(x)
+    (space,) = model._idle
+    stage = next(stage for stage in space._stages if stage[1])
+    stage[member].append(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        model(x)
+    stage[member].pop()
+    np.testing.assert_array_equal(model(x), wanted)
 
 
 def test_threads_end_with_their_model() -> None:

@@ -19,7 +19,7 @@ from netdsl.codegen.artifact import edited
 from netdsl.codegen.numpy.backend import compile_graph, kernel_names
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
-from netdsl.ops import ALL, BatchNorm, Conv, Relu
+from netdsl.ops import ALL, BatchNorm, Conv, PixelShuffle, Relu
 from netdsl.source import Source, Span
 from netdsl.tensor import DType, TensorType
 
@@ -145,6 +145,7 @@ def test_every_kernel_is_used_by_some_sample() -> None:
             used |= set(re.findall(r"^def (\w+)\(", source, re.MULTILINE))
     for source in (
         compile_graph(single(*bare_norm()), passes=()).source,
+        compile_graph(single(PixelShuffle(2), (TensorType((4, 3, 3)),)), passes=()).source,  # channels first
         compile_graph(single(Conv(64, (3,), padding=(1,)), (TensorType((64, 28, 28)),))).source,  # Winograd
         compile_graph(single(Relu(), (TensorType((64, 32, 32)),))).source,  # a large map
     ):

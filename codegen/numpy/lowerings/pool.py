@@ -37,11 +37,11 @@ def pool(op: Pool, node: Node) -> Call:
         return Call(WHOLE[op.function], (x,), (out,), Axes(tuple(range(1, len(shape) + 1)), keepdims=True))
     window = Window(op.kernel, op.stride, op.dilation, op.padding)
     if op.function == "avg":
-        return Call("pool_average", (x,), (out,), Counted(op.count_pad), window)
+        return Call("pool_average", (x,), (out,), Counted(op.count_pad), window, crew=True, tailed=True)
     combine, better, start = COMBINE[op.function]
     if op.indices:
         return Call("pool_indices", (Name(better), x), (out, last(node.outputs[1])), window=window)
-    return Call("pool", (Name(combine), Name(start), x), (out,), window=window)
+    return Call("pool", (x, Name(combine), Name(start)), (out,), window=window, crew=True, tailed=True)
 
 
 def adaptive_pool(op: AdaptivePool, node: Node) -> Call:

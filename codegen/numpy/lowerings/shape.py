@@ -77,7 +77,7 @@ def reshaped(source: View, shape: tuple[int, ...], target: Value, layout: Layout
     """Copy under other extents: the result is seen with the source's extents where that is possible without a copy."""
     if is_stored(target, layout):
         return copy(in_order(target, layout).then(reshape(shape)), source)
-    return copy(in_order(target, layout), source.then(reshape(target.type.shape)))
+    return Call("copy_reshaped", (source,), (in_order(target, layout),))
 
 
 def reshape(shape: tuple[int, ...]) -> str:
@@ -167,7 +167,7 @@ def shuffle(op: ops.Shuffle, node: Node) -> Call:
     shape = (*spatial, channels // op.groups, op.groups)
     if is_stored(out, LAST):
         return copy(last(out).then(reshape(shape)), source)
-    return copy(last(out), source.then(reshape((*spatial, channels))))
+    return Call("copy_reshaped", (source,), (last(out),))
 
 
 def pixel_shuffle(op: ops.PixelShuffle, node: Node) -> Call:
@@ -178,4 +178,4 @@ def pixel_shuffle(op: ops.PixelShuffle, node: Node) -> Call:
     source = last(x).then(reshape((height // f, width // f, channels, f, f))).then(".transpose(0, 1, 4, 2, 5, 3)")
     if is_stored(out, LAST):
         return copy(last(out).then(reshape((height // f, f, width // f, f, channels))), source)
-    return copy(last(out), source.then(reshape((height, width, channels))))
+    return Call("copy_reshaped", (source,), (last(out),))
