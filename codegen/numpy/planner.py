@@ -16,13 +16,13 @@ from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
 from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, is_shared_out, shared_out, steps_of
 from netdsl.codegen.numpy.parts import can_be_part
-from netdsl.codegen.numpy.prelude import extents, short, together
 from netdsl.codegen.numpy.program import Layer, Program, Recipe
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
 from netdsl.codegen.numpy.tails import Link, Tail, operands, statements, tail, tail_reads
 from netdsl.codegen.numpy.tuned import Tuned
 from netdsl.codegen.plan import Buffer, Kernel, Launch, Part, Plan
+from netdsl.codegen.prelude import extents, owner, owners_of, short, together, weight_key
 from netdsl.codegen.printing import Expression, copy, keywords, statement
 from netdsl.codegen.render import literal
 from netdsl.ir.fused import Fused
@@ -103,8 +103,8 @@ class Planner:
             return self._layer(group[0])
         taken, made, given = self._interface(group)
         launches = len(self._launches)
-        owners = _owners(taken)
-        places = tuple((owners.index(_owner(value)), value.name.rpartition(".")[2]) for value in taken)
+        owners = owners_of(taken)
+        places = tuple((owners.index(owner(value)), value.name.rpartition(".")[2]) for value in taken)
         body = self._body(group, {value: f"v{index}" for index, value in enumerate((*taken, *made))})
         key = (*body, *map(str, places))
         if key not in self._recipes:
@@ -116,7 +116,8 @@ class Planner:
             folds = any(isinstance(node.op, BatchNormScale) for node in group)
             name = self._scope.function("fold_norm" if folds else "rearrange")
             del self._launches[launches:]  # they are recorded again
-            read = [f"{named[v]} = weights[{_key(parts[at], v)}]" for v, (at, _) in zip(taken, places, strict=True)]
+            keys = [weight_key(parts[at], value) for value, (at, _) in zip(taken, places, strict=True)]
+            read = [f"{named[value]} = weights[{key}]" for value, key in zip(taken, keys, strict=True)]
             body = self._body(group, named)
             first, *others = (named[value] for value in given)
             last = f"return {', '.join([f'pack({first}, **packing)', *others])}"
@@ -147,7 +148,7 @@ class Planner:
             if isinstance(prepared, Layer):
                 layers.append(replace(prepared, statements=(*prepared.statements, *self._exports(made))))
                 continue
-            owners = [literal(owner) for owner in _owners(taken)]
+            owners = [literal(owner) for owner in owners_of(taken)]
             bundle = scope.bundled(given)
             if bundle is not None:  # all in one line
                 packing = [bundle.views[0].pack, *keywords(bundle.views[0].pack_spec)] if bundle.views[0].pack else []
@@ -407,21 +408,6 @@ def _links(rest: Sequence[Node], node: Node, anchor: Node, layout: Layout, biase
         links.append(Link(item.op.word, operator, carried, values))
         before = item.outputs[0]
     return links
-
-
-def _owner(value: Value) -> str:
-    return value.name.rpartition(".")[0] or value.name
-
-
-def _owners(values: Sequence[Value]) -> list[str]:
-    """The layers whose weights these are."""
-    return list(dict.fromkeys(map(_owner, values)))
-
-
-def _key(part: str, value: Value) -> str:
-    """The key of a weight, given the parameter that holds its layer's name."""
-    _, dot, last = value.name.rpartition(".")
-    return f'f"{{{part}}}.{last}"' if dot else part
 
 
 def _types(node: Node) -> tuple[TensorType, ...]:

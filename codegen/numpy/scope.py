@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from netdsl.codegen.names import Names
 from netdsl.codegen.numpy.calls import Name
 from netdsl.codegen.numpy.storage import Broadcast, View
+from netdsl.codegen.prelude import common_prefix
 from netdsl.codegen.printing import Bracket, Expression, keywords, lines
 from netdsl.codegen.render import literal
 from netdsl.ir.graph import Graph, Value
@@ -45,7 +46,7 @@ class Scope:
         self._top = Names((*reserved, "self", "weights", "w", "b", "n", "x", "y"))
         self._buffer_names = Names(("n", "size", "do", "each", "run", "inputs", "results"))
         self._export_names = Names()
-        self._prefix = _common_prefix([value.name for value in self._keys])
+        self._prefix = common_prefix([value.name for value in self._keys])
         self._known: dict[Value, list[Export]] = {}
         self._bundles: dict[tuple[View, ...], Bundle] = {}
         self.inputs = {value: self._top(value.name) for value in graph.inputs}
@@ -141,9 +142,3 @@ class Scope:
 
     def _brief(self, name: str) -> str:
         return name.removeprefix(self._prefix)
-
-
-def _common_prefix(names: list[str]) -> str:
-    """The first component, with its dot, if all names share it and have more."""
-    starts = {name.partition(".")[0] for name in names}
-    return f"{starts.pop()}." if len(starts) == 1 and all(name.count(".") > 1 for name in names) else ""

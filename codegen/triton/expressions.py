@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from netdsl.codegen.prelude import extents
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.index import atom
 from netdsl.ops import activation as act
@@ -199,7 +200,7 @@ CONSTANT: dict[type[Op], Callable[..., str]] = {
     join.Scale: _scale,
     join.Shift: _shift,
     Sum: lambda op, x: f"{x[0]}.sum({literal(op.axis)})",
-    Reshape: lambda op, x: f"{x[0]}.reshape({literal(op.to)})",
+    Reshape: lambda op, x: f"{x[0]}.reshape({', '.join(extents(op.to))})",
     Transpose: _transpose,
     SineTable: lambda op, x: f"sine_table({op.length}, {op.features}, {op.halves})",
     Slice: lambda op, x: f"{x[0]}[{':, ' * op.axis}{op.start}:{op.stop}:{op.step}]",

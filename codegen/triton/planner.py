@@ -67,7 +67,7 @@ class Planner:
     padded: dict[Value, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._names = Names(self.reserved)
+        self.top = Names(self.reserved)
         self._shape_names: set[str] = set()
         self.readers = users(self.graph)
 
@@ -108,7 +108,7 @@ class Planner:
         """The name of the kernel with this specification."""
         key = (template, spec)
         if key not in self.kernels:
-            name = self._names(_unique(stem, len(self.kernels)))
+            name = self.top(_unique(stem, len(self.kernels)))
             self.kernels[key] = Kernel(name, template, spec)
         return self.kernels[key].name
 

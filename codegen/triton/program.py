@@ -11,6 +11,7 @@ from netdsl.analysis.liveness import activation_bytes
 from netdsl.analysis.memory import plan_memory
 from netdsl.codegen.names import Names, comment
 from netdsl.codegen.plan import Buffer, Launch, Plan
+from netdsl.codegen.prelude import common_prefix
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.cost import amounts, predict
 from netdsl.codegen.triton.devices import H200
@@ -18,6 +19,7 @@ from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.planner import Packed, Planner, Step
+from netdsl.codegen.triton.prepare import Preparation, Recipe
 from netdsl.codegen.triton.tiling import BATCHES
 from netdsl.codegen.triton.work import Tile
 from netdsl.ir.graph import Graph, Node, Value
@@ -74,6 +76,7 @@ class Program:
     forms: frozenset[str]
     layers: tuple[tuple[str, str | Figures], ...]
     work: tuple[tuple[str, Figures], ...]
+    recipes: tuple[Recipe, ...]
     prepare: tuple[str, ...]
     uses_matrix: bool
     uses_cast: bool
@@ -112,7 +115,7 @@ class Printer:
         self._inputs = Names((*planner.reserved, "given", "inputs", "own", "results", "self", "workspace"))
         self._results = Names()
         self._weights = Names()
-        self._locals = Names(("cast", "matrix", "p", "torch", "w"))
+        self._prefix = common_prefix([parameter.value.name for parameter in planner.graph.parameters])
         self._packs: dict[Packed, str] = {}
         self._texts: dict[Value, str] = {value: f"x.{self._inputs(value.name)}" for value in self.graph.inputs}
         self.results = tuple((self._results(result.name), result) for result in results)
@@ -148,8 +151,8 @@ class Printer:
         shapes = tuple(self.planner.shapes.values())
         tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table if tile]
         types = [*(value.type for value in self.graph.inputs), *(result.type for _, result in self.results)]
-        prepare = self._prepare()
-        text = "\n".join(prepare)
+        recipes, prepare = Preparation(self.graph, self._packs, self.planner.top).run(self.at_load)
+        text = "\n".join((*prepare, *(line for recipe in recipes for line in recipe.body)))
         plan = Plan(
             self.graph.name,
             "triton",
@@ -177,6 +180,7 @@ class Printer:
             frozenset(forms),
             tuple(layers),
             tuple(work.items()),
+            recipes,
             prepare,
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
@@ -203,7 +207,7 @@ class Printer:
         return ranges
 
     def _place(self, ranges: dict[Value, tuple[int, int]]) -> tuple[tuple[Buffer, ...], int]:
-        names = {value: self._buffers(value.name) for value in ranges}
+        names = {value: self._buffers(value.name, value.name.removeprefix(self._prefix)) for value in ranges}
         sizes = {value: activation_bytes(value.type, self.planner.dtype) for value in ranges}
         # A multiple of the alignment per sample: then every batch is aligned.
         plan = plan_memory(((names[v], sizes[v], first, last) for v, (first, last) in ranges.items()), ALIGNMENT)
@@ -283,33 +287,9 @@ class Printer:
             return self._texts[read]
         assert isinstance(read, Packed)
         if read not in self._packs:
-            self._packs[read] = self._weights(f"{read.value.name}.{read.suffix}" + "." * len(self._packs))
+            address = f"{read.value.name}.{read.suffix}" + "." * len(self._packs)
+            self._packs[read] = self._weights(address, address.removeprefix(self._prefix))
         return f"w.{self._packs[read]}"
-
-    # Weights.
-
-    def _prepare(self) -> tuple[str, ...]:
-        """Statements that make `w` from the tensors of the file."""
-        texts = {p.value: f"p[{literal(p.value.name)}]" for p in self.graph.parameters}
-        lines = []
-        for node in self.at_load:
-            form = constant_expression(node.op, [texts[value] for value in node.inputs])
-            (value,) = node.outputs
-            texts[value] = self._locals(value.name)
-            lines.append(f"{texts[value]} = {form}")
-        for pack, name in self._packs.items():
-            form = pack.form.format(texts[pack.value])
-            tight = form if form.startswith(("cast(", "matrix(")) else f"{form}.contiguous()"
-            lines.append(f"w.{name} = {tight}")
-        return tuple(line for text in lines for line in _broken(text))
-
-
-def _broken(text: str) -> list[str]:
-    """A statement, after its `=` on a line of its own where it is long."""
-    if len(text) <= WIDTH:
-        return [text]
-    target, _, form = text.partition(" = ")
-    return [f"{target} = (", f"    {form}", ")"]
 
 
 def wrapped(arguments: Sequence[str]) -> list[str]:

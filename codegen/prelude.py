@@ -1,4 +1,4 @@
-"""The prelude as functions: layers whose weights are made alike share one, and `prepare` calls it for each."""
+"""What generated modules do once, when weights are loaded: which of it belongs together, and what it is called."""
 
 from __future__ import annotations
 
@@ -29,3 +29,25 @@ def extents(shape: tuple[int, ...]) -> list[str]:
     """Extents for `reshape`; a vector's length is left to NumPy, so that layers of all widths read alike."""
     lone = [axis for axis, extent in enumerate(shape) if extent > 1]
     return ["-1" if len(lone) == 1 and axis in lone else str(extent) for axis, extent in enumerate(shape)]
+
+
+def owner(value: Value) -> str:
+    """The layer whose weight this is."""
+    return value.name.rpartition(".")[0] or value.name
+
+
+def owners_of(values: Sequence[Value]) -> list[str]:
+    """The layers whose weights these are."""
+    return list(dict.fromkeys(map(owner, values)))
+
+
+def weight_key(part: str, value: Value) -> str:
+    """The name of a weight, as an expression of the variable that holds its layer's name."""
+    _, dot, last = value.name.rpartition(".")
+    return f'f"{{{part}}}.{last}"' if dot else part
+
+
+def common_prefix(names: Sequence[str]) -> str:
+    """The first component, with its dot, if all names share it and have more."""
+    starts = {name.partition(".")[0] for name in names}
+    return f"{starts.pop()}." if len(starts) == 1 and all(name.count(".") > 1 for name in names) else ""

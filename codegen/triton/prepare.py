@@ -1,0 +1,122 @@
+"""How a module makes the weights that its kernels read: layers whose weights are made alike share a function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netdsl.codegen.names import Names
+from netdsl.codegen.prelude import owner, owners_of, short, together, weight_key
+from netdsl.codegen.printing import Bracket
+from netdsl.codegen.printing import lines as broken
+from netdsl.codegen.render import literal
+from netdsl.codegen.triton.expressions import constant_expression
+from netdsl.codegen.triton.planner import Packed
+from netdsl.ir.graph import Graph, Node, Value
+from netdsl.ops.norm import BatchNormScale
+
+WIDTH = 112
+OWN = ("cast", "matrix", "p", "sine_table", "torch", "w")
+"""What the functions call or hold themselves."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A function that makes weights from weights `p`; its parameters are names of layers."""
+
+    name: str
+    parameters: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+class Preparation:
+    """The statements of `prepare`, and the functions that they call."""
+
+    def __init__(self, graph: Graph, packs: Mapping[Packed, str], top: Names) -> None:
+        self._graph = graph
+        self._packs = packs
+        self._top = top
+        self._locals = Names(OWN)
+        self._texts = {parameter.value: f"p[{literal(parameter.value.name)}]" for parameter in graph.parameters}
+        self._recipes: dict[tuple[tuple[str, ...], tuple[str, ...]], Recipe] = {}
+
+    def run(self, at_load: Sequence[Node]) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
+        """The functions, and the statements: what is made of several weights, then those that are only packed."""
+        lines: list[str] = []
+        for group in together(at_load):
+            if len(group) == 1:
+                (node,) = group
+                (value,) = node.outputs
+                text = _expression(node, self._texts)
+                self._texts[value] = self._locals(value.name)
+                lines += _assigned(self._texts[value], text) + self._packed(node.outputs)
+            else:
+                lines += self._call(group)
+        lines += self._packed([parameter.value for parameter in self._graph.parameters])
+        return tuple(self._recipes.values()), tuple(lines)
+
+    def _packed(self, values: Sequence[Value]) -> list[str]:
+        """Values as the kernels read them."""
+        return [
+            line
+            for pack, name in self._packs.items()
+            if pack.value in values
+            for line in _assigned(f"w.{name}", _form(pack, self._texts))
+        ]
+
+    def _call(self, group: Sequence[Node]) -> list[str]:
+        """A group of nodes as the call of a function, which all groups like it share."""
+        made = {value for node in group for value in node.outputs}
+        read = {value for node in group for value in node.inputs}
+        taken = [parameter.value for parameter in self._graph.parameters if parameter.value in read]
+        layers = owners_of(taken)
+        names = Names(OWN)
+        parts = {layer: names.fresh(short(layer, 1)) for layer in layers}
+        texts = {value: f"p[{weight_key(parts[owner(value)], value)}]" for value in taken}
+        body: list[str] = []
+        for node in group:
+            (value,) = node.outputs
+            text = _expression(node, texts)
+            texts[value] = names.fresh(short(value.name, 1))
+            body += _assigned(texts[value], text)
+        packs = [pack for pack in self._packs if pack.value in made]
+        results = [_form(pack, texts) for pack in packs]
+        plain = f"return {', '.join(results)}"
+        body += [plain] if len(plain) <= WIDTH else _lines(Bracket("return ", tuple(results), is_tuple=True))
+        recipe = (tuple(parts.values()), tuple(body))
+        if recipe not in self._recipes:
+            folds = any(isinstance(node.op, BatchNormScale) for node in group)
+            self._recipes[recipe] = Recipe(self._top.fresh("fold_norm" if folds else "rearrange"), *recipe)
+        targets = [f"w.{self._packs[pack]}" for pack in packs]
+        return _unpacked(targets, self._recipes[recipe].name, ("p", *map(literal, layers)))
+
+
+def _expression(node: Node, texts: Mapping[Value, str]) -> str:
+    text = constant_expression(node.op, [texts[value] for value in node.inputs])
+    assert text is not None
+    return text
+
+
+def _form(pack: Packed, texts: Mapping[Value, str]) -> str:
+    """A weight as a kernel reads it, without gaps."""
+    form = pack.form.format(texts[pack.value])
+    return form if form.startswith(("cast(", "matrix(")) else f"{form}.contiguous()"
+
+
+def _unpacked(targets: Sequence[str], function: str, arguments: Sequence[str]) -> list[str]:
+    """`a, b = function(arguments)`."""
+    head = f"{', '.join(targets)} = {function}"
+    if len(head) < WIDTH:
+        return _lines(Bracket(head, tuple(arguments)))
+    return [*_lines(Bracket("", tuple(targets), is_tuple=True), f" = {function}({', '.join(arguments)})")]
+
+
+def _lines(expression: Bracket, after: str = "") -> list[str]:
+    """The lines of a statement in the body of a function, without the indentation that all of them have."""
+    return [line[4:] for line in broken(expression, 4, after)]
+
+
+def _assigned(target: str, form: str) -> list[str]:
+    """`target = form`, the form on a line of its own where it is long."""
+    whole = f"{target} = {form}"
+    return [whole] if len(whole) <= WIDTH else [f"{target} = (", f"    {form}", ")"]
