@@ -44,7 +44,9 @@ class Scope:
         self._keys = {parameter.value for parameter in graph.parameters}
         self._constants = self._keys | {value for node in graph.prelude for value in node.outputs}
         self._top = Names((*reserved, "self", "weights", "w", "b", "n", "x", "y"))
-        self._buffer_names = Names(("n", "size", "do", "each", "run", "inputs", "results"))
+        self._buffer_names = Names(
+            ("n", "size", "team", "scratch", "do", "parts", "each", "forget", "run", "inputs", "results")
+        )
         self._export_names = Names()
         self._prefix = common_prefix([value.name for value in self._keys])
         self._known: dict[Value, list[Export]] = {}
