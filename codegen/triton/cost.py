@@ -13,6 +13,9 @@ A launch costs its device's launch time, and then what its slowest resource take
 A chain of two products reads and writes nothing in between; its second one has a step for each `n` of its columns.
 `wait` is what a step of one program takes at least, `latency / (stages - 1)` or its arithmetic. Everything else is
 limited by memory, by ordinary arithmetic, or by latency.
+
+A depthwise convolution reads its windows through the first-level cache, at the rate of shared memory; what a tile sees
+comes from L2 once. Where a product follows in the same kernel, each step of `k` channels waits for its own windows.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product as combinations
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.devices import Device
-from netdsl.codegen.triton.work import Chain, Product, Sum, Tile, Traffic, Work
+from netdsl.codegen.triton.work import Chain, Depthwise, Product, Separable, Sum, Tile, Traffic, Work
 from netdsl.tensor import DType
 
 SHARED_RATE = 128
@@ -49,7 +52,11 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     """The time of one launch for so many samples."""
     if isinstance(work, Traffic):
         return _traffic(work, device, batch)
+    if isinstance(work, Depthwise):
+        return _depthwise(work, device, batch)
     assert tile
+    if isinstance(work, Separable):
+        return _separable(work, tile, device, batch)
     if isinstance(work, Chain):
         return _chain(work, tile, device, batch)
     return _product(work.product if isinstance(work, Sum) else work, tile, device, batch)
@@ -65,10 +72,12 @@ class Amounts(NamedTuple):
 
 def amounts(work: Work) -> tuple[Amounts, ...]:
     """What a launch has to do at least, for each layer of a pair: each tensor moved once."""
-    if isinstance(work, Chain | Sum):
+    if isinstance(work, Chain | Sum | Separable):
         return (*amounts(work.first), *amounts(work.second))
     if isinstance(work, Traffic):
         macs, moved = 0, work.moved
+    elif isinstance(work, Depthwise):
+        macs, moved = 0, work.source + (1 + work.reads) * prod(work.out) * work.channels
     else:
         height, width = work.out
         macs, moved = work.macs, work.source + (1 + work.reads) * height * width * work.columns * work.groups
@@ -96,6 +105,73 @@ def _traffic(work: Traffic, device: Device, batch: int) -> Estimate:
         "cores": samples * work.operations / (device.processors * CORES * device.clock),
         "latency": device.latency + DRAIN,
     }
+    return _slowest(device, times)
+
+
+def _depthwise(work: Depthwise, device: Device, batch: int) -> Estimate:
+    """Programs of `block` elements, 16 pixels in a row of the map by channels; each waits once for all its windows."""
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    size, taps = work.dtype.size, prod(work.kernel)
+    result = samples * prod(work.out) * work.channels
+    busiest = ceil(ceil(result / work.block) / device.processors)
+    resident = max(REGISTERS // (3 * work.block + 4 * 32 * 48), 1)
+    height, width = work.kernel[0], (15 * work.stride[1] + work.kernel[1]) / 16
+    moved = (samples * work.source + (1 + work.reads) * result + work.weights) * size
+    return _slowest(device, {
+        "cores": busiest * work.block * taps / CORES / device.clock,
+        "shared": busiest * work.block * taps * size / SHARED_RATE / device.clock,
+        "memory": moved / device.memory,
+        "L2": (result * (height * width + 1 + work.reads)) * size / device.l2,
+        "latency": ceil(busiest / resident) * (device.latency + DRAIN),
+    })  # fmt: skip
+
+
+def _separable(work: Separable, tile: Tile, device: Device, batch: int) -> Estimate:
+    first, second = work.first, work.second
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    size, taps = work.dtype.size, prod(first.kernel)
+    programs = row_tiles(first, tile, samples) * ceil(second.columns / tile.n)
+    busiest = ceil(programs / device.processors)
+    steps = ceil(first.channels / tile.k)
+    tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
+    cores = tile.m * tile.k * taps / CORES / device.clock
+    windows = tile.m * tile.k * reads_of_pair(first) / 2
+    shared = (windows + tile.k * _shared_reads(replace(tile, box=()))) * size / SHARED_RATE / device.clock
+    result = samples * prod(first.out) * second.columns * size
+    moved = (1 + second.reads) * result
+    fetched = (seen(first, tile.box) + tile.n) * tile.k * size
+    drain = DRAIN + (1 + second.reads) * tile.m * tile.n * size / (64 * device.clock)
+    rounds = ceil(busiest / separable_resident(work, tile))
+    return _slowest(device, {
+        "tensor": busiest * steps * tensor,
+        "cores": busiest * steps * cores,
+        "shared": busiest * steps * shared,
+        "memory": ((samples * first.source + first.weights + second.weights) * size + moved) / device.memory,
+        "L2": (programs * steps * fetched + moved) / device.l2,
+        "latency": rounds * (steps * (device.latency + cores + shared + tensor) + drain),
+    })  # fmt: skip
+
+
+def reads_of_pair(work: Depthwise) -> int:
+    """Loads for the windows of two pixels, one below the other."""
+    return (work.kernel[0] + work.stride[0]) * work.kernel[1]
+
+
+def seen(work: Depthwise, box: tuple[int, ...]) -> int:
+    """Pixels of the map that windows of a box see."""
+    sides = zip(box[1:], work.kernel, work.stride, strict=True)
+    return box[0] * prod((side - 1) * step + extent for side, extent, step in sides)
+
+
+def separable_resident(work: Separable, tile: Tile) -> int:
+    """Programs that an SM holds at once: sums of both, and what a step has loaded."""
+    loaded = reads_of_pair(work.first) * work.dtype.size / 8 + 1.5
+    registers = tile.m * tile.n + tile.m * tile.k * loaded + 32 * tile.warps * 48
+    return max(int(REGISTERS // registers), 1)
+
+
+def _slowest(device: Device, times: dict[str, float]) -> Estimate:
+    """A launch, then what its slowest resource takes."""
     limit = max(times, key=lambda name: times[name])
     return Estimate(device.launch + times[limit], limit)
 
@@ -124,11 +200,10 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
         "L2": (programs * steps * (tile.m + tile.n) * tile.k * size + (1 + work.reads) * result + sums) / device.l2,
         "latency": rounds * (device.latency + steps * wait + drain),
     }
-    limit = max(times, key=lambda name: times[name])
-    return Estimate(device.launch + times[limit], limit)
+    return _slowest(device, times)
 
 
-def row_tiles(work: Product, tile: Tile, samples: int) -> int:
+def row_tiles(work: Product | Depthwise, tile: Tile, samples: int) -> int:
     """Tiles that cover the rows of so many samples."""
     height, width = work.out
     if len(tile.box) == 3:
@@ -166,8 +241,7 @@ def _chain(work: Chain, tile: Tile, device: Device, batch: int) -> Estimate:
         "L2": (programs * fetched + moved) / device.l2,
         "latency": rounds * (2 * device.latency + steps[0] * waits[0] + steps[1] * waits[1] + drain),
     }
-    limit = max(times, key=lambda name: times[name])
-    return Estimate(device.launch + times[limit], limit)
+    return _slowest(device, times)
 
 
 def chain_bytes(work: Chain, tile: Tile) -> int:

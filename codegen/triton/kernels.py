@@ -89,6 +89,18 @@ class SumKernel:
 
 
 @dataclass(frozen=True)
+class SeparableKernel:
+    """`depthwise_gemm.py.j2`. `first` is the tail of the depthwise convolution, `body` that of the product on it."""
+
+    first_bias: bool
+    bias: bool
+    precision: str
+    element: str
+    first: BodyText
+    body: BodyText
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -238,8 +250,8 @@ class Call:
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
-    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain` or
-               `add_products`.
+    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain`,
+               `add_products` or `separable`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.

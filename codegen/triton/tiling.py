@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil
+from math import ceil, prod
 from typing import Protocol
 
-from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, stage_bytes
+from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, seen, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
-from netdsl.codegen.triton.work import Chain, Pair, Product, Tables, Tile, Tiles
+from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Product, Separable, Tables, Tile, Tiles
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
@@ -96,17 +96,18 @@ def tables(product: Product) -> Tables:
 
 @lru_cache(maxsize=4096)
 def pair_tables(pair: Pair) -> Tables:
-    """The tiles of least predicted time, where that is less than what both products take apart."""
+    """The tiles of least predicted time, where that is less than what both layers take apart."""
+    everywhere = isinstance(pair, Separable)
     return tuple(
-        (target, _pair_tiles(pair, device) if target == 90 else ((1, None),)) for target, device in DEVICES.items()
+        (target, _pair_tiles(pair, device) if target == 90 or everywhere else ((1, None),))
+        for target, device in DEVICES.items()
     )
 
 
 def _pair_tiles(pair: Pair, device: Device) -> Tiles:
     found: list[tuple[int, Tile | None]] = []
     for batch in BATCHES:
-        tiles = _chained(pair, device, batch) if isinstance(pair, Chain) else _boxed(pair.product, device, batch)
-        best = min(tiles, key=lambda tile: predict(pair, tile, device, batch).time, default=None)
+        best = min(_paired(pair, device, batch), key=lambda tile: predict(pair, tile, device, batch).time, default=None)
         if best and predict(pair, best, device, batch).time >= apart(pair, device, batch):
             best = None
         if not found or best != found[-1][1]:
@@ -114,11 +115,21 @@ def _pair_tiles(pair: Pair, device: Device) -> Tiles:
     return tuple(found)
 
 
+def _paired(pair: Pair, device: Device, batch: int) -> Iterator[Tile]:
+    if isinstance(pair, Separable):
+        return _separated(pair, device, batch)
+    return _chained(pair, device, batch) if isinstance(pair, Chain) else _boxed(pair.product, device, batch)
+
+
 def apart(pair: Pair, device: Device, batch: int) -> float:
-    """Predicted microseconds of a kernel for each product."""
-    samples = batch * max(pair.samples, 1)
-    parts = [(part, tile_for(dict(tables(part))[device.target], samples)) for part in (pair.first, pair.second)]
-    return sum(predict(part, tile, device, batch).time for part, tile in parts)
+    """Predicted microseconds of a kernel for each layer."""
+    return sum(_alone(part, device, batch) for part in (pair.first, pair.second))
+
+
+def _alone(part: Product | Depthwise, device: Device, batch: int) -> float:
+    samples = batch * max(part.samples, 1)
+    tile = tile_for(dict(tables(part))[device.target], samples) if isinstance(part, Product) else None
+    return predict(part, tile, device, batch).time
 
 
 def tile_for(tiles: Tiles, samples: int) -> Tile | None:
@@ -225,3 +236,33 @@ def _box_depth(product: Product) -> int:
     while k > 16 and (product.depth % k if product.even else k >= 2 * product.depth):
         k //= 2
     return k
+
+
+def _separated(pair: Separable, device: Device, batch: int) -> Iterator[Tile]:
+    """Tiles of a depthwise convolution and a product on its result: of equals, the box that sees least of the map.
+
+    A thread reads 16 bytes at a time from each of two rows. Of few pixels weights are the left operand, as in boxes.
+    """
+    samples = max(pair.samples, 1) * batch
+    wide = prod(pair.first.kernel) > 9
+    most = 8192 if device.target == 90 else 2048 if wide else 4096
+    for m in (64, 128) if pair.dtype is DType.FLOAT32 else (16, 32, 64, 128):
+        elements = 4096 // pair.dtype.size
+        if device.target < 90 and (m < 64 or wide):
+            elements //= 2  # registers: weights of mma lie there too
+        k = max(elements // m, 16)
+        widest = power_above(max(pair.second.columns, 64 if m < 64 else 16))
+        for n in sorted({min(widest, 64), min(widest, 128)}):
+            if m * n <= most:
+                yield Tile(m, n, k, 4, 1, 1, halo_box(pair.first, samples, m))
+
+
+def halo_box(work: Depthwise, samples: int, m: int) -> tuple[int, int, int]:
+    """Samples x height x width of m pixels, so that few pixels of the map are fetched for all boxes; rows in pairs."""
+    height, width = work.out
+    extents = [1 << i for i in range(m.bit_length())]
+    boxes = [(m // (h * w), h, w) for h in extents[1:] for w in extents if h * w <= m]
+    few = [box for box in boxes if box[0] <= max(samples // 4, 1)]
+    return min(
+        few, key=lambda box: ceil(samples / box[0]) * ceil(height / box[1]) * ceil(width / box[2]) * seen(work, box)
+    )

@@ -14,7 +14,7 @@ from netdsl.codegen.names import comment
 from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.tiling import DefaultTiling
-from netdsl.codegen.triton.work import Chain, Pair, Product, Sum, Tables, Tile
+from netdsl.codegen.triton.work import Chain, Pair, Product, Separable, Sum, Tables, Tile
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
 
@@ -126,6 +126,11 @@ def _tile(numbers: tuple[object, ...]) -> Tile | None:
 
 def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
     """Whether the kernels of a product can have a tile on a device."""
+    if isinstance(work, Separable):
+        half = tile.m * tile.n <= 8192 and 0 < tile.m * tile.k <= 4096
+        sides = len(tile.box) == 3 and tile.box[1] > 1 and tile.m >= 16 <= tile.n and tile.k >= 16
+        numbers = SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box))
+        return numbers and sides and half and (tile.warps, tile.split) == (4, 1)
     product = work.first if isinstance(work, Chain) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
     if not SIZES.issuperset((tile.m, tile.n, tile.k, tile.split, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:

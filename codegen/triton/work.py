@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from netdsl.tensor import DType
 
@@ -74,10 +75,36 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class _Two:
-    """What all pairs of products in one kernel have."""
+class Depthwise:
+    """A convolution of every channel apart.
 
-    first: Product
+    samples, out  as of `Product`; `channels` of the result.
+    kernel        height and width of a window, which moves `stride` on.
+    source        elements of a sample that it reads; `weights` those of the weights.
+    reads         tensors of the result's size that the tail reads.
+    block         elements of the result that a program of the kernel for it alone makes.
+    """
+
+    samples: int
+    out: tuple[int, int]
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    source: int
+    weights: int
+    dtype: DType
+    reads: int
+    block: int
+
+
+First = TypeVar("First", Product, Depthwise)
+
+
+@dataclass(frozen=True)
+class _Two(Generic[First]):
+    """What all pairs of layers in one kernel have."""
+
+    first: First
     second: Product
 
     @property
@@ -92,7 +119,7 @@ class _Two:
 
 
 @dataclass(frozen=True)
-class Chain(_Two):
+class Chain(_Two[Product]):
     """A product whose result, tile by tile, goes right into a second one: `hidden` columns in between."""
 
     @property
@@ -102,12 +129,17 @@ class Chain(_Two):
 
 
 @dataclass(frozen=True)
-class Sum(_Two):
+class Sum(_Two[Product]):
     """Two products into the same sums: as far as the time goes, `product`, whose depth is that of both."""
 
     product: Product
 
 
-Pair = Chain | Sum
-"""Two products in one kernel."""
-Work = Product | Pair | Traffic
+@dataclass(frozen=True)
+class Separable(_Two[Depthwise]):
+    """A depthwise convolution whose result, a block of channels at a time, goes right into a product."""
+
+
+Pair = Chain | Sum | Separable
+"""Two layers in one kernel."""
+Work = Product | Depthwise | Pair | Traffic

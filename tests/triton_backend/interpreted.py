@@ -18,7 +18,7 @@ from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.tiling import DefaultTiling, Tiling
-from netdsl.codegen.triton.work import Pair, Product, Sum, Tables, Tile
+from netdsl.codegen.triton.work import Pair, Product, Separable, Sum, Tables, Tile
 from netdsl.ir.graph import Graph
 from netdsl.ops.choice import Gather, Nms
 from netdsl.reference.interpret import interpret
@@ -41,6 +41,9 @@ class SmallTiling(DefaultTiling):
         return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
 
     def pair(self, pair: Pair, shape: str = "") -> Tables:
+        if isinstance(pair, Separable):
+            tiles = ((1, Tile(16, 16, 16, 4, 1, box=self.box)),)
+            return ((80, tiles), (90, tiles))
         depth = 64 if isinstance(pair, Sum) else 16
         return ((80, ((1, None),)), (90, ((1, Tile(16, 16, depth, split=self.split, box=self.box)),)))
 

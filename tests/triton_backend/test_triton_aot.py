@@ -126,7 +126,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def generated(folder: Path, name: str, dtype: DType) -> ModuleType:
     path = folder / f"{name}_{dtype.label}.py"
-    path.write_text(compile_graph({"products": products, "others": others, "boxes": boxes}[name](), dtype).source)
+    path.write_text(
+        compile_graph(
+            {"products": products, "others": others, "boxes": boxes, "separables": separables}[name](), dtype
+        ).source
+    )
     return aot.load_module(path)
 
 
@@ -195,6 +199,32 @@ def test_kernels_that_fetch_boxes_fit_and_use_wgmma(folder: Path, dtype: DType) 
     assert (share, slow) == (1.0, {})
 
 
+def separables() -> Graph:
+    """Depthwise convolutions and 1x1 ones on them, in all tiles that the model takes."""
+    builder = GraphBuilder("Separables")
+    for channels, extent, kernel, stride, columns in ((40, 28, 5, 1, 80), (192, 14, 3, 1, 100)):
+        x = builder.input(f"x{channels}", TensorType((channels, extent, extent)))
+        first = Conv(channels, (kernel,), (stride,), (kernel // 2,), groups=channels)
+        (y,) = builder.node(first, (x,), name=f"first{channels}")
+        (y,) = builder.node(Relu(), (y,), name=f"relu{channels}")
+        (y,) = builder.node(Conv(columns, (1,)), (y,), name=f"second{channels}")
+        builder.result(f"y{channels}", y)
+    return builder.finish()
+
+
+@pytest.mark.parametrize(("dtype", "arch"), [*((DType.FLOAT16, arch) for arch in ARCHS), (DType.FLOAT32, 89)])
+def test_separable_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
+    batches = [128] if dtype is DType.FLOAT32 else [1, 128]
+    kernels = aot.distinct(generated(folder, "separables", dtype), batches, arch)
+    pairs = [launched for launched, _ in kernels if "_gemm" in launched.kernel.__name__]
+    assert len(pairs) >= len(batches)
+    for launched in pairs:
+        item = aot.compile_launch(launched, arch)
+        assert sound(item), item
+        assert bool(item.wgmma) is (arch == 90), item
+        assert bool(item.mma) is (arch < 90 and dtype is DType.FLOAT16), item
+
+
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("dtype", [DType.FLOAT16])
 def test_other_kernels_fit(folder: Path, dtype: DType, arch: int) -> None:
@@ -206,7 +236,7 @@ def test_other_kernels_fit(folder: Path, dtype: DType, arch: int) -> None:
 def test_the_two_nets_use_every_template() -> None:
     templates = environment(PACKAGE).list_templates(filter_func=lambda name: name.endswith(".py.j2"))
     kernels = {name.removesuffix(".py.j2") for name in templates} - set(PARTS)
-    plans = "".join(compile_graph(graph(), DType.FLOAT16).plan for graph in (products, others, boxes))
+    plans = "".join(compile_graph(graph(), DType.FLOAT16).plan for graph in (products, others, boxes, separables))
     assert kernels == {name for name in kernels if f" = {name} {{" in plans}
 
 

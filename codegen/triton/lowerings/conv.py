@@ -21,7 +21,7 @@ from netdsl.codegen.triton.lowerings.spatial import (
 from netdsl.codegen.triton.lowerings.tma import BOX, fits, maps, operands, tail, twin, windows_fit
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
-from netdsl.codegen.triton.work import Product, Traffic
+from netdsl.codegen.triton.work import Depthwise, Product
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.tensor import TensorType
 
@@ -205,10 +205,10 @@ def _depthwise(planner: Planner, site: Site, x: Map, y: Map, windows: Windows) -
         "MULTIPLIER": y.c // x.c, "BM": m, "BN": n,
     }  # fmt: skip
     rows = times(y.h * y.w, site.result.type)
-    taps = windows.kernel[0] * windows.kernel[1]
-    size = y.c * y.h * y.w
-    moved = x.c * x.h * x.w + size * (1 + maps(body))
-    work = Traffic(site.result.type.batch, moved, taps * y.c, taps * size, planner.dtype)
+    work = Depthwise(
+        site.result.type.batch, (y.h, y.w), y.c, windows.kernel, windows.stride, x.c * x.h * x.w,
+        site.weights[0].type.size, planner.dtype, maps(body), m * n,
+    )  # fmt: skip
     call = Call(blocks(rows, m, y.c, n), rows, tuple(constants.items()), work)
     reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, body.parameters))
     planner.launch(site, "depthwise", kernel_stem("depthwise", *site.words[1:]), spec, reads, call)

@@ -1,18 +1,18 @@
-"""Two products in one kernel: a 1x1 convolution on the tile of another, or a sum of two as a block's last ones are."""
+"""Two layers in one kernel: a 1x1 convolution on the tile of another, or a sum of two as a block's last ones are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from netdsl.codegen.triton.kernels import Call, ChainKernel, SumKernel
-from netdsl.codegen.triton.lowerings.gemm import TMA_TAKEN
+from netdsl.codegen.triton.kernels import BodyText, Call, ChainKernel, SeparableKernel, SumKernel
+from netdsl.codegen.triton.lowerings.gemm import TMA_TAKEN, matrix_width
 from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place
 from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, maps, operands, tail
 from netdsl.codegen.triton.place import Body
 from netdsl.codegen.triton.planner import Packed, Planner, Step, kernel_stem
 from netdsl.codegen.triton.site import Site
-from netdsl.codegen.triton.work import Chain, Pair, Product, Sum
+from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Product, Separable, Sum
 from netdsl.ir.graph import Value
 from netdsl.ops.conv import Conv
 from netdsl.ops.elementwise import Add
@@ -20,7 +20,9 @@ from netdsl.ops.elementwise import Add
 TAKEN = (*TMA_TAKEN, "w2", "first_bias", "hidden", "sums", "x2", "bias2")
 HIDDEN = (64, 128, 256)
 """Columns that a chain can have between both convolutions: all are in one tile."""
+SEPARABLE = ("H", "W", "XN", "XC", "XH", "XW", "KH", "KW", "SH", "SW", "PH", "PW")
 WINDOWS = ("C", "H", "W", "XN", "XH", "XW", "OH", "OW", "YN", "YH", "YW", "KH", "KW", "SH", "PH", "PW", "DH", "DW")
+SEPARABLE_TAKEN = (*TAKEN, "tile", "program", "pair", "c", "even", "odd", "value", "weight", "at")
 DEPTH = 64
 """Each depth of a sum is a multiple of this: no box reaches over the end of one."""
 
@@ -30,38 +32,47 @@ def pair_products(planner: Planner, makers: Mapping[Value, Site]) -> None:
 
     Sums first: what they save is larger, all of the result, written and read.
     """
-    if not planner.half:
-        return
-    for pair in (_add_products, _chain):
+    for pair in (_add_products, _in_a_row) if planner.half else (_in_a_row,):
         for step in tuple(planner.steps):
             if step in planner.steps and not step.apart:
                 pair(planner, makers, step)
 
 
-def _chain(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
+def _in_a_row(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
     """A 1x1 convolution on the result of another that nothing else reads."""
     second = makers.get(b.writes[0])
     first = makers.get(second.operands[0]) if second and second.operands else None
     a = _step(planner, first)
-    if not (first and second and a and isinstance(first.op, Conv) and isinstance(second.op, Conv)):
-        return
-    windows, matrix = _call(a), _call(b)
     if (
-        (windows.form, matrix.form) != ("convolve", "multiply")
-        or not (windows.twin and matrix.twin)
-        or first.op.out not in HIDDEN
-        or not _alone(planner, first.result, second)
-        or any(len(node.inputs) > 1 for node in first.tail)
+        first
+        and second
+        and a
+        and isinstance(first.op, Conv)
+        and isinstance(second.op, Conv)
+        and _call(b).form == "multiply"
+        and _alone(planner, first.result, second)
+        and all(len(node.inputs) == 1 for node in first.tail)
     ):
+        if isinstance(_call(a).work, Depthwise):
+            _separable(planner, first, second, a, b)
+        elif planner.half:
+            _chain(planner, first, second, a, b)
+
+
+def _chain(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
+    """A 1x1 convolution on the tile of another, all of whose channels are in the tile."""
+    windows, matrix = _call(a), _call(b)
+    hidden = feature_map(first.result.type).c
+    if windows.form != "convolve" or not (windows.twin and matrix.twin) or hidden not in HIDDEN:
         return
     work = Chain(_product(windows), _product(matrix))
     if not _pays(planner, work):
         return
-    hidden = first.finish(_body(planner, second), "sums")
-    body = _body(planner, second, tuple(line.partition(" ")[0] for line in hidden.lines))
+    between = first.finish(_body(planner, second), "sums")
+    body = _body(planner, second, taken=_variables(between))
     text = tail(second, body)
     located = any(map(WHERE.search, text.lines))
-    spec = ChainKernel(len(first.weights) > 1, len(second.weights) > 1, located, hidden, text)
+    spec = ChainKernel(len(first.weights) > 1, len(second.weights) > 1, located, between, text)
     assert windows.shape
     constants = {name: value for name, value in windows.shape.constants if name in WINDOWS}
     constants |= {**_result(second), "BC": work.hidden}
@@ -70,6 +81,32 @@ def _chain(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
     stem = kernel_stem("conv", *first.words[1:], "gemm", *second.words[1:], "tma")
     reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
     planner.launch(second, "conv_gemm_tma", stem, spec, reads, call)
+    _replace(planner, a, b)
+
+
+def _separable(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
+    """A 1x1 convolution on the tile of a depthwise one, a block of channels after the other."""
+    windows, matrix = _call(a), _call(b)
+    constants = dict(windows.constants)
+    if not isinstance(windows.work, Depthwise) or tuple(constants[n] for n in ("MULTIPLIER", "DH", "DW")) != (1, 1, 1):
+        return
+    work = Separable(windows.work, _product(matrix))
+    if not _pays(planner, work):
+        return
+    between = first.finish(_body(planner, second, box=""), "sums")
+    body = _body(planner, second, box="", taken=(*SEPARABLE_TAKEN, *_variables(between)))
+    text = tail(second, body)
+    biases = len(first.weights) > 1, len(second.weights) > 1
+    spec = SeparableKernel(*biases, planner.precision, planner.element, between, text)
+    hidden, y = feature_map(first.result.type), feature_map(second.result.type)
+    kept = {name: int(constants[name]) for name in SEPARABLE}
+    kept |= {**_result(second), "C": hidden.c, "YC": y.sc, "WK": matrix_width(hidden.c)}
+    name = f"depthwise {kept['KH']}x{kept['KW']} {hidden.c}x{kept['H']}x{kept['W']}, then {y.c}x{y.h}x{y.w}"
+    shape = planner.shape(name, kept, work)
+    call = Call("", matrix.count, work=work, form="separable", shape=shape, maps=maps(body), apart=(windows, matrix))
+    stem = kernel_stem("depthwise", *first.words[1:], "gemm", *second.words[1:])
+    reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
+    planner.launch(second, "depthwise_gemm", stem, spec, reads, call)
     _replace(planner, a, b)
 
 
@@ -118,6 +155,10 @@ def _step(planner: Planner, site: Site | None) -> Step | None:
     return found[0] if len(found) == 1 and not found[0].apart else None
 
 
+def _variables(text: BodyText) -> tuple[str, ...]:
+    return tuple(line.partition(" ")[0] for line in text.lines)
+
+
 def _call(step: Step) -> Call:
     assert isinstance(step.launch.spec, Call)
     return step.launch.spec
@@ -150,12 +191,12 @@ def _pays(planner: Planner, work: Pair) -> bool:
     return any(tile for _, table in planner.tiling.pair(work) for _, tile in table)
 
 
-def _body(planner: Planner, site: Site, taken: tuple[str, ...] = ()) -> Body:
+def _body(planner: Planner, site: Site, *, box: str = BOX, taken: tuple[str, ...] = ()) -> Body:
     """An empty body on a tile of the site's result."""
     place = pixel_place(
         site.result.type, row="n", height="oh", width="ow", channel="channel", columns="column_ok", offset="offset"
     )
-    return planner.body(replace(place, box=BOX), (*TAKEN, *taken))
+    return planner.body(replace(place, box=box), (*TAKEN, *taken))
 
 
 def _result(site: Site) -> dict[str, int]:
