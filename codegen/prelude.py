@@ -9,15 +9,13 @@ from netdsl.ir.graph import Node, Value
 
 def together(prelude: Sequence[Node]) -> list[list[Node]]:
     """The nodes of a prelude in groups that hand values to each other, in order."""
-    group_of: dict[Value, list[Node]] = {}
-    groups: list[list[Node]] = []
-    for node in prelude:
-        found = list({id(group): group for group in (group_of.get(value) for value in node.inputs) if group}.values())
-        joined = [item for group in found for item in group] + [node]
-        groups = [group for group in groups if not any(group is other for other in found)] + [joined]
-        group_of.update((value, joined) for item in joined for value in item.outputs)
-    order = {node: index for index, node in enumerate(prelude)}
-    return [sorted(group, key=order.__getitem__) for group in sorted(groups, key=lambda group: order[group[0]])]
+    place_of: dict[Value, int] = {}
+    groups: dict[int, list[int]] = {}
+    for place, node in enumerate(prelude):
+        found = dict.fromkeys(place_of[value] for value in node.inputs if value in place_of)
+        groups[place] = [item for group in found for item in groups.pop(group)] + [place]
+        place_of.update((value, place) for item in groups[place] for value in prelude[item].outputs)
+    return [[prelude[item] for item in group] for group in sorted(map(sorted, groups.values()))]
 
 
 def short(name: str, parts: int) -> str:

@@ -13,10 +13,10 @@ from netdsl.ops.shape import Relayout, Transpose
 from netdsl.tensor import Layout, TensorType
 
 
-def verify(graph: Graph, after: str = "", signatures: Signatures | None = None) -> None:
+def verify(graph: Graph, after: str = "", known: Verified | None = None) -> None:
     """Raise InvalidGraph, with the graph printed, unless all of this holds; `after` names the pass that made it.
 
-    `signatures` remembers shape rules from one graph to the next.
+    `known` remembers from one graph to the next what was looked at.
 
     - Every value is defined once, before it is used, and its name is its own; results are defined.
     - The prelude reads parameters and its own values only, and nothing in it depends on the sample.
@@ -26,16 +26,24 @@ def verify(graph: Graph, after: str = "", signatures: Signatures | None = None) 
     - A fused body is a graph in its own right: a chain that hands one value on.
     """
     try:
-        _Verifier(signatures or Signatures()).graph(graph)
+        _Verifier(known or Verified()).graph(graph)
     except InvalidGraph as error:
         by = f"after {after}: " if after else ""
         raise InvalidGraph(f"{by}{error}\n\n{_safe_dump(graph)}") from error
 
 
+class Verified:
+    """Shape rules, fused operators and nodes that earlier graphs had: a pass leaves most as they are."""
+
+    def __init__(self) -> None:
+        self.signatures = Signatures()
+        self.fused: set[Op] = set()
+        self.nodes: set[Node] = set()
+
+
 class _Verifier:
-    def __init__(self, signatures: Signatures) -> None:
-        self.signatures = signatures
-        self.sound: set[Op] = set()
+    def __init__(self, known: Verified) -> None:
+        self.known = known
 
     def graph(self, graph: Graph) -> None:
         defined: set[Value] = set()
@@ -72,11 +80,16 @@ class _Verifier:
         for value in node.inputs:
             if value not in defined:
                 raise InvalidGraph(f"node {node.name} reads %{value.name} before it is defined")
+        if node not in self.known.nodes:
+            self.rules(node)
+            self.known.nodes.add(node)
+
+    def rules(self, node: Node) -> None:
         types = plain(tuple([value.type for value in node.inputs]))
         count = operand_count(node.op, types)
         operands, weights = types[:count], types[count:]
         try:
-            signature = self.signatures(node.op, operands)
+            signature = self.known.signatures(node.op, operands)
         except ShapeError as error:
             raise InvalidGraph(f"node {node.name} refuses its operands: {error.message}") from error
         if signature.op != node.op:
@@ -92,9 +105,9 @@ class _Verifier:
             raise InvalidGraph(f"node {node.name} makes ({made}), but its results are {node.outputs}")
         if not _one_layout(node, count):
             raise InvalidGraph(f"node {node.name} mixes storage orders")
-        if isinstance(node.op, Fused) and node.op not in self.sound:
+        if isinstance(node.op, Fused) and node.op not in self.known.fused:
             self.body(node.op.body)
-            self.sound.add(node.op)
+            self.known.fused.add(node.op)
 
     def body(self, body: Graph) -> None:
         self.graph(body)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-from netdsl.ir.build import Signatures
 from netdsl.ir.graph import Graph, Node
-from netdsl.ir.verify import verify
+from netdsl.ir.verify import Verified, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,8 @@ def run_passes(
     Raises InvalidGraph, naming the pass, if one breaks the rules of the IR.
     """
     remarks = Remarks()
-    signatures = Signatures()
-    verify(graph, "elaborate", signatures)
+    known = Verified()
+    verify(graph, "elaborate", known)
     if observe:
         observe(Stage(0, "elaborate", graph, 0.0))
     for number, step in enumerate(passes, 1):
@@ -87,7 +86,7 @@ def run_passes(
         before, graph = graph, step.run(graph, remarks)
         seconds = perf_counter() - start
         if graph is not before:
-            verify(graph, step.name, signatures)
+            verify(graph, step.name, known)
         if observe:
             observe(Stage(number, step.name, graph, seconds))
     return graph, tuple(dict.fromkeys(remarks.list))
