@@ -40,6 +40,8 @@ KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
 """Operators that it computes: in kernels, by others, or when weights are loaded."""
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
 TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma", "conv_sum_tma")
+SHARES = frozenset(("convolve", "multiply", "add_products"))
+"""Functions of a module that launch products whose depth several programs can share."""
 SHOWN = (1, 32)
 """Samples for which the table at the top of a module shows tiles and predictions."""
 PREDICTED = (
@@ -173,6 +175,7 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             legend=[*legend(program.plan.launches), *PREDICTED],
             program=program,
             boxes=any(kernel.template in TMA for kernel in program.plan.kernels),
+            shares=bool(program.forms & SHARES),
             batches=BATCHES,
             device=H200.name,
             target=H200.target,

@@ -246,7 +246,7 @@ class Shape:
 class Call:
     """What a launch passes besides the values it reads and writes (`plan.Launch`).
 
-    programs   how many programs run: an expression in `batch` and, with tiles, `t`.
+    programs   how many programs run: an expression in `batch`; empty where the function of the module decides it.
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).

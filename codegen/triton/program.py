@@ -236,16 +236,12 @@ class Printer:
         if call.steps:
             arguments += ["step", "FIRST=step == 0"]
         arguments += [f"{name}={value}" for name, value in call.constants]
-        lines = []
-        if call.shape:
-            lines.append(f"t = tile(tiles, {literal(call.shape.name)}, {_samples(call)})")
-            arguments += [f"**SHAPES[{literal(call.shape.name)}]", "**t"]
         if call.widest:
             arguments.append(f"WIDE={call.widest} * batch >= 2**31")
         run = ["run(", *(f"    {line}" for line in wrapped(arguments)), ")"]
         if call.steps:
             run = [f"for step in range({call.steps}):", *(f"    {line}" for line in run)]
-        return (*lines, *run)
+        return tuple(run)
 
     def _product(
         self, launch: Launch, key: str, call: Call, operands: Sequence[str], results: Sequence[str]
@@ -339,11 +335,10 @@ def _tile_lines(shape: Shape, target: int) -> list[str]:
 
 
 def _numbers(tile: Tile | None) -> tuple[object, ...] | None:
-    """What the module's `tile` takes apart: boxes have one number more, and those of maps three numbers of rows."""
+    """What the module's `constants` takes apart: boxes are tuples."""
     if tile is None:
         return None
-    rows = tile.box if len(tile.box) == 3 else tile.m
-    return (rows, tile.n, tile.k, tile.warps, tile.stages, *([tile.split] if tile.box else []))
+    return (tile.box or tile.m, tile.n, tile.k, tile.warps, tile.stages, tile.split)
 
 
 def _unique(layer: str, known: set[str]) -> str:

@@ -18,11 +18,15 @@ from netdsl.codegen.triton.work import Chain, Pair, Product, Separable, Sum, Tab
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
 
-FORMAT = "netdsl tuned tiles 1"
+FORMAT = "netdsl tuned tiles 2"
 ABOUT = ("net", "dtype", "device", "torch", "triton")
 ENTRY = ("shape", "samples", "tile", "before_us", "after_us")
 SIZES = frozenset(1 << i for i in range(9))
-"""What rows, columns, depth and shares of a tile may be: powers of two, 256 at most."""
+"""What rows, columns and depth of a tile may be: powers of two, 256 at most."""
+SPLITS = frozenset(1 << i for i in range(5))
+"""How many programs may share a depth, as the module's own search has it."""
+MOST_SUMS = 256 * 128
+"""Elements of a tile: the module that searches has room for as many, in each of its shared programs."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +115,14 @@ def read(path: str) -> Tuned:
 
 def _tile(numbers: tuple[object, ...]) -> Tile | None:
     """A tile from the numbers of the module's table; None if they are none."""
-    if len(numbers) not in (5, 6):
+    if len(numbers) != 6:
         return None
-    rows, n, k, warps, stages, *split = numbers
-    box = tuple(rows) if isinstance(rows, list) else ((rows,) if split else ())
-    sizes = (*(box or (rows,)), n, k, warps, stages, *split)
-    if not all(tuned.is_whole(size) for size in sizes) or len(box) not in (0, 1, 3):
+    rows, *others = numbers
+    box = tuple(rows) if isinstance(rows, list) else ()
+    if not all(tuned.is_whole(size) for size in (*(box or (rows,)), *others)) or len(box) not in (0, 1, 3):
         return None
-    m, n, k, warps, stages, share = cast(
-        tuple[int, ...], (prod(box) if box else rows, n, k, warps, stages, *(split or [1]))
-    )
-    return Tile(m, n, k, warps, stages, share, cast(tuple[int, ...], box))
+    n, k, warps, stages, split = cast(tuple[int, ...], others)
+    return Tile(cast(int, prod(box) if box else rows), n, k, warps, stages, split, cast(tuple[int, ...], box))
 
 
 def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
@@ -133,7 +134,9 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         return numbers and sides and half and (tile.warps, tile.split) == (4, 1)
     product = work.first if isinstance(work, Chain) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
-    if not SIZES.issuperset((tile.m, tile.n, tile.k, tile.split, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
+    if not SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
+        return False
+    if tile.split not in SPLITS or tile.m * tile.n > MOST_SUMS:
         return False
     if len(tile.box) not in (0, boxes) or tile.stages * stage_bytes(tile, product.dtype) >= device.shared:
         return False

@@ -36,7 +36,7 @@ class SmallTiling(DefaultTiling):
     box: tuple[int, int, int] = (2, 2, 4)
 
     def matrix(self, product: Product, shape: str) -> Tables:
-        usual = ((1, Tile(16, 16, 16)),)
+        usual = ((1, Tile(16, 16, 16, split=self.split)),)
         box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
 

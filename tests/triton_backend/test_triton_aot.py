@@ -147,7 +147,7 @@ def sound(item: aot.Compiled) -> bool:
     ],
 )
 def test_matrix_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
-    kernels = aot.distinct(generated(folder, "products", dtype), [1, 256] if arch == 90 else [256], arch)
+    kernels = aot.distinct(generated(folder, "products", dtype), [1, 256], arch)
     items = [aot.compile_launch(launched, arch) for launched, _ in kernels if "BK" in dict(launched.constants)]
     by_pointers = {"conv_packed_add_relu", "conv", "conv_add_relu", "gemm_add_relu", "gemm", "matmul"}
     with_twins = {"conv_packed_add_relu", "conv_tma", "conv_add_relu", "gemm_add_relu_tma", "gemm", "matmul"}

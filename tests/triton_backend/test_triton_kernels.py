@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interpreted import Interpreter, SmallTiling, compare, random_inputs, random_weights
+from interpreted import Interpreter, SmallTiling, compare, difference, random_inputs, random_weights
 from small_nets import NETS, make, single
 
 from netdsl.codegen.triton.backend import compile_graph
@@ -38,35 +38,40 @@ from netdsl.tensor import DType, TensorType
 
 pytestmark = pytest.mark.triton
 DTYPES = [DType.FLOAT32, DType.FLOAT16]
+SPLIT = [(DType.FLOAT32, 3), (DType.FLOAT16, 1)]
+"""Element types, and how many programs share a depth."""
 EDGES = [1, 15, 16, 17, 33]
 """Around one tile of 16, and two tiles with a ragged third."""
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "split"), SPLIT)
 @pytest.mark.parametrize("rows", EDGES)
-def test_products_at_the_edges_of_their_tiles(interpreter: Interpreter, rows: int, dtype: DType) -> None:
-    """Every number of columns and every depth, in one net."""
+def test_products_at_the_edges_of_their_tiles(interpreter: Interpreter, rows: int, dtype: DType, split: int) -> None:
+    """Every number of columns and every depth, in one net; where programs share a depth, some may have none of it."""
     builder = GraphBuilder("Products")
     for depth in EDGES:
         x = builder.input(f"x{depth}", TensorType((depth,)))
         for columns in EDGES:
             (y,) = builder.node(Fc(columns), (x,), name=f"fc{depth}.{columns}")
             builder.result(f"y{depth}.{columns}", y)
-    compare(interpreter, builder.finish(), dtype, rows, least=0.5)
+    compare(interpreter, builder.finish(), dtype, rows, least=0.5, tiling=SmallTiling(split=split))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "split"), SPLIT)
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (33, 17, 15), (16, 33, 16), (17, 16, 33)])
 def test_batched_products_at_the_edges_of_their_tiles(
-    interpreter: Interpreter, m: int, n: int, k: int, dtype: DType
+    interpreter: Interpreter, m: int, n: int, k: int, dtype: DType, split: int
 ) -> None:
+    tiling = SmallTiling(split=split)
     for swap_a, swap_b in ((False, False), (True, False), (False, True), (True, True)):
         a = TensorType((3, k, m) if swap_a else (3, m, k))
         b = TensorType((3, n, k) if swap_b else (3, k, n))
-        compare(interpreter, single(MatMul(swap_a, swap_b), (a, b)), dtype, 2)
+        compare(interpreter, single(MatMul(swap_a, swap_b), (a, b)), dtype, 2, tiling=tiling)
     constant = TensorType((3, k, n), batch=0)
-    compare(interpreter, single(MatMul(), (TensorType((3, m, k)), constant)), dtype, 2)
-    compare(interpreter, single(MatMul(), (TensorType((3, m, k), batch=0), TensorType((3, k, n)))), dtype, 2)
+    compare(interpreter, single(MatMul(), (TensorType((3, m, k)), constant)), dtype, 2, tiling=tiling)
+    compare(
+        interpreter, single(MatMul(), (TensorType((3, m, k), batch=0), TensorType((3, k, n)))), dtype, 2, tiling=tiling
+    )
 
 
 CONVOLUTIONS: dict[str, tuple[int, Op]] = {
@@ -93,11 +98,27 @@ CONVOLUTIONS: dict[str, tuple[int, Op]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "split"), SPLIT)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions_agree(interpreter: Interpreter, name: str, dtype: DType) -> None:
+def test_convolutions_agree(interpreter: Interpreter, name: str, dtype: DType, split: int) -> None:
     channels, op = CONVOLUTIONS[name]
-    compare(interpreter, single(op, (TensorType((channels, 7, 5)),)), dtype, 2)
+    compare(interpreter, single(op, (TensorType((channels, 7, 5)),)), dtype, 2, tiling=SmallTiling(split=split))
+
+
+def test_sums_of_shared_depths_never_leave_their_buffer(interpreter: Interpreter) -> None:
+    """Tables may hold any tile: where its sums have no room, one program takes the whole depth."""
+    graph = single(Conv(64, (3,), padding=(1,)), (TensorType((32, 9, 8)),))
+    weights, inputs = random_weights(graph, DType.FLOAT32), random_inputs(graph, DType.FLOAT32, 3)
+    source = compile_graph(graph, DType.FLOAT32, tiling=SmallTiling(split=4)).source
+    assert "PARTS = 256 * 4 * COUNTS" in source
+    (wanted,) = interpreter.run(source, inputs, weights)
+    for changed in (
+        source.replace("COUNTS = 512", "COUNTS = 223"),  # of 4 x 14 x 4 programs
+        source.replace("(16, 16, 16, 4, 3, 4)", "(32, 64, 16, 4, 3, 16)").replace("PARTS = 256", "PARTS = 8"),
+    ):
+        assert changed != source
+        (found,) = interpreter.run(changed, inputs, weights)
+        assert difference(found, wanted) <= 2e-6
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -7,7 +7,7 @@ from math import gcd, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.kernels import Call, ConvKernel, DepthwiseKernel
-from netdsl.codegen.triton.lowerings.gemm import TAKEN, TMA_TAKEN, matrix_width, product
+from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width, product
 from netdsl.codegen.triton.lowerings.spatial import (
     Map,
     blocks,
@@ -181,7 +181,7 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
         work=work,
         form="convolve",
         shape=planner.shape(name, constants, work),
-        twin=twin(planner, site, "conv_tma", stem, box, TMA_TAKEN, spec_bias) if boxed else "",
+        twin=twin(planner, site, "conv_tma", stem, box, TAKEN, spec_bias) if boxed else "",
         maps=maps(body),
     )
     reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))

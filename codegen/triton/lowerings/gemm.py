@@ -16,8 +16,24 @@ from netdsl.codegen.triton.work import Product
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.tensor import TensorType
 
-TAKEN = ("x", "w", "bias", "y", "rows")
-TMA_TAKEN = (*TAKEN, "parts", "counts", "step", "steps", "pixel", "part", "first", "h", "v", "a", "b")
+TAKEN = (
+    "x",
+    "w",
+    "bias",
+    "y",
+    "parts",
+    "counts",
+    "rows",
+    "step",
+    "steps",
+    "pixel",
+    "part",
+    "first",
+    "h",
+    "v",
+    "a",
+    "b",
+)
 
 
 def fc(planner: Planner, site: Site) -> None:
@@ -51,7 +67,7 @@ def product(planner: Planner, site: Site, weight: Packed, rows: int, depth: int,
         work=work,
         form="multiply",
         shape=planner.shape(f"product {rows} x {depth} to {columns}", constants, work),
-        twin=twin(planner, site, "gemm_tma", stem, box, TMA_TAKEN, bool(bias)) if boxed else "",
+        twin=twin(planner, site, "gemm_tma", stem, box, TAKEN, bool(bias)) if boxed else "",
         maps=maps(body),
     )
     reads: tuple[Argument, ...] = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))
@@ -88,9 +104,10 @@ def matmul(planner: Planner, site: Site) -> None:
         maps(body), products,
     )  # fmt: skip
     call = Call(
-        f'{times(products, result)} * cdiv({m}, t["BM"]) * cdiv({n}, t["BN"])',
+        "",
         times(products * m, result),
         work=work,
+        form="multiply",
         shape=planner.shape(f"products {products} of {m} x {depth} to {n}", constants, work),
     )
     matrices = tuple(

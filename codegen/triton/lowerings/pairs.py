@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from netdsl.codegen.triton.kernels import BodyText, Call, ChainKernel, SeparableKernel, SumKernel
-from netdsl.codegen.triton.lowerings.gemm import TMA_TAKEN, matrix_width
+from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width
 from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place
 from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, maps, operands, tail
 from netdsl.codegen.triton.place import Body
@@ -17,12 +17,12 @@ from netdsl.ir.graph import Value
 from netdsl.ops.conv import Conv
 from netdsl.ops.elementwise import Add
 
-TAKEN = (*TMA_TAKEN, "w2", "first_bias", "hidden", "sums", "x2", "bias2")
+PAIR_TAKEN = (*TAKEN, "w2", "first_bias", "hidden", "sums", "x2", "bias2")
 HIDDEN = (64, 128, 256)
 """Columns that a chain can have between both convolutions: all are in one tile."""
 SEPARABLE = ("H", "W", "XN", "XC", "XH", "XW", "KH", "KW", "SH", "SW", "PH", "PW")
 WINDOWS = ("C", "H", "W", "XN", "XH", "XW", "OH", "OW", "YN", "YH", "YW", "KH", "KW", "SH", "PH", "PW", "DH", "DW")
-SEPARABLE_TAKEN = (*TAKEN, "tile", "program", "pair", "c", "even", "odd", "value", "weight", "at")
+SEPARABLE_TAKEN = (*PAIR_TAKEN, "tile", "program", "pair", "c", "even", "odd", "value", "weight", "at")
 DEPTH = 64
 """Each depth of a sum is a multiple of this: no box reaches over the end of one."""
 
@@ -196,7 +196,7 @@ def _body(planner: Planner, site: Site, *, box: str = BOX, taken: tuple[str, ...
     place = pixel_place(
         site.result.type, row="n", height="oh", width="ow", channel="channel", columns="column_ok", offset="offset"
     )
-    return planner.body(replace(place, box=box), (*TAKEN, *taken))
+    return planner.body(replace(place, box=box), (*PAIR_TAKEN, *taken))
 
 
 def _result(site: Site) -> dict[str, int]:
