@@ -98,23 +98,24 @@ CONVOLUTIONS: dict[str, tuple[int, Op]] = {
 }
 
 
-@pytest.mark.parametrize(("dtype", "split"), SPLIT)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions_agree(interpreter: Interpreter, name: str, dtype: DType, split: int) -> None:
+def test_convolutions_agree(interpreter: Interpreter, name: str, dtype: DType) -> None:
     channels, op = CONVOLUTIONS[name]
+    split = 3 if dtype is DType.FLOAT32 and name in ("channels", "pictures", "groups", "transposed gaps") else 1
     compare(interpreter, single(op, (TensorType((channels, 7, 5)),)), dtype, 2, tiling=SmallTiling(split=split))
 
 
 def test_sums_of_shared_depths_never_leave_their_buffer(interpreter: Interpreter) -> None:
     """Tables may hold any tile: where its sums have no room, one program takes the whole depth."""
-    graph = single(Conv(64, (3,), padding=(1,)), (TensorType((32, 9, 8)),))
-    weights, inputs = random_weights(graph, DType.FLOAT32), random_inputs(graph, DType.FLOAT32, 3)
+    graph = single(Conv(17, (3,), padding=(1,)), (TensorType((16, 3, 5)),))
+    weights, inputs = random_weights(graph, DType.FLOAT32), random_inputs(graph, DType.FLOAT32, 1)
     source = compile_graph(graph, DType.FLOAT32, tiling=SmallTiling(split=4)).source
     assert "PARTS = 256 * 4 * COUNTS" in source
     (wanted,) = interpreter.run(source, inputs, weights)
     for changed in (
-        source.replace("COUNTS = 512", "COUNTS = 223"),  # of 4 x 14 x 4 programs
-        source.replace("(16, 16, 16, 4, 3, 4)", "(32, 64, 16, 4, 3, 16)").replace("PARTS = 256", "PARTS = 8"),
+        source.replace("COUNTS = 512", "COUNTS = 7"),  # two tiles, of four programs each
+        source.replace("(16, 16, 16, 4, 3, 4)", "(16, 32, 16, 4, 3, 4)").replace("PARTS = 256", "PARTS = 3"),
     ):
         assert changed != source
         (found,) = interpreter.run(changed, inputs, weights)
