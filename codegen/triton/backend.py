@@ -18,6 +18,7 @@ from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
 from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.pairs import pair_products
 from netdsl.codegen.triton.lowerings.pointwise import copy
+from netdsl.codegen.triton.lowerings.pooled import pool_convolutions
 from netdsl.codegen.triton.lowerings.table import LOWERINGS, UNSUPPORTED
 from netdsl.codegen.triton.parts import with_parts
 from netdsl.codegen.triton.planner import Planner
@@ -128,6 +129,7 @@ def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
         LOWERINGS[type(whole.op)](planner, whole)
         makers.update(dict.fromkeys(whole.results, whole))
     pair_products(planner, makers)
+    pool_convolutions(planner, makers)
     made = {value for step in planner.steps for value in step.writes}
     results: dict[Value, Result] = {}
     for name, value in graph.results:
@@ -211,6 +213,7 @@ def _kernel_text(kernel: Kernel) -> str:
 def _helpers(text: str) -> set[str]:
     """The helper functions that kernels call, and those that these call."""
     used = {name for name in HELPERS if re.search(rf"(?<![\w.]){name}[(,]", text) or f", {name})" in text}
+    used |= {"with_next", "maximum"} if "largest_of_rows" in used else set()
     return used | {"maximum", "minimum"} if "clamp" in used else used
 
 
@@ -267,5 +270,5 @@ def _predict(call: Call, batch: int) -> tuple[str, Estimate]:
 
 
 def _tile_text(tile: Tile) -> str:
-    rows = f"({'x'.join(map(str, tile.box))})" if len(tile.box) == 3 else str(tile.m)
+    rows = f"({'x'.join(map(str, tile.box))})" if len(tile.box) > 1 else str(tile.m)
     return f"{rows}x{tile.n}x{tile.k}" + (f"/{tile.split}" if tile.split > 1 else "")

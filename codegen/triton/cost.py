@@ -10,6 +10,15 @@ A launch costs its device's launch time, and then what its slowest resource take
     L2        (P * steps * (m + n) k + each tensor written or read in the tail + sums of splits, twice) / L2 bandwidth
     latency   rounds * (fill + steps * wait + drain),  rounds = ceil(Q / programs that an SM holds at once)
 
+Windows of few channels come through the first-level cache (lanes copy 8 bytes at a time, which it keeps): from L2 a
+program takes their distinct elements, not m k at a step. Such a kernel has one limit more, as working out where in its
+window each element lies takes more instructions than multiplying it:
+
+    cores     Q * instructions of a program's warps / 4 a cycle
+
+A convolution that is pooled in its tile computes the pixels at the tile's edges once more in the next one, and writes
+maxima alone; they are sorted out by way of shared memory.
+
 A chain of two products reads and writes nothing in between; its second one has a step for each `n` of its columns.
 `wait` is what a step of one program takes at least, `latency / (stages - 1)` or its arithmetic. Everything else is
 limited by memory, by ordinary arithmetic, or by latency.
@@ -27,7 +36,7 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.devices import Device
-from netdsl.codegen.triton.work import Chain, Depthwise, Product, Separable, Sum, Tile, Traffic, Work
+from netdsl.codegen.triton.work import Chain, Depthwise, Near, Pooled, Product, Separable, Sum, Tile, Traffic, Work
 from netdsl.tensor import DType
 
 SHARED_RATE = 128
@@ -38,6 +47,16 @@ DRAIN = 0.4
 """Microseconds of a program's tail and store, beyond their bytes."""
 CORES = 128
 """Ordinary multiply-accumulates, or loads of an element, a cycle in an SM."""
+HEAD = 200
+"""Instructions of a warp before and after its sums; this and the next three are counted in machine code for sm_90."""
+EACH = 8
+"""Instructions for each of a lane's elements of the result."""
+PLACED = 20
+"""Instructions for each of a lane's copies of four elements, where it works out their places in a window."""
+STRAIGHT = 7
+"""The same where only a row of the kernel is added to an address."""
+SORTED = {2: 2, 3: 10}
+"""How often a pooled result passes shared memory, written, read or shuffled, by the size of the windows."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,8 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
         return _separable(work, tile, device, batch)
     if isinstance(work, Chain):
         return _chain(work, tile, device, batch)
+    if isinstance(work, Pooled):
+        return _pooled(work, tile, device, batch)
     return _product(work.product if isinstance(work, Sum) else work, tile, device, batch)
 
 
@@ -72,7 +93,7 @@ class Amounts(NamedTuple):
 
 def amounts(work: Work) -> tuple[Amounts, ...]:
     """What a launch has to do at least, for each layer of a pair: each tensor moved once."""
-    if isinstance(work, Chain | Sum | Separable):
+    if isinstance(work, Chain | Sum | Separable | Pooled):
         return (*amounts(work.first), *amounts(work.second))
     if isinstance(work, Traffic):
         macs, moved = 0, work.moved
@@ -136,7 +157,7 @@ def _separable(work: Separable, tile: Tile, device: Device, batch: int) -> Estim
     tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
     cores = tile.m * tile.k * taps / CORES / device.clock
     windows = tile.m * tile.k * reads_of_pair(first) / 2
-    shared = (windows + tile.k * _shared_reads(replace(tile, box=()))) * size / SHARED_RATE / device.clock
+    shared = (windows + tile.k * _shared_reads(tile, whole=False)) * size / SHARED_RATE / device.clock
     result = samples * prod(first.out) * second.columns * size
     moved = (1 + second.reads) * result
     fetched = (seen(first, tile.box) + tile.n) * tile.k * size
@@ -185,7 +206,7 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
     steps = ceil(work.taps * ceil(work.depth / tile.k) / tile.split)
     busiest = ceil(programs / device.processors)
     tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
-    shared = tile.k * size * _shared_reads(tile) / SHARED_RATE / device.clock
+    shared = tile.k * size * _shared_reads(tile, bool(tile.box)) / SHARED_RATE / device.clock
     result = rows * work.columns * work.groups * size
     sums = 2 * programs * tile.m * tile.n * 4 if tile.split > 1 else 0
     wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
@@ -193,12 +214,51 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
     if tile.split > 1:
         drain += device.latency + tile.split * tile.m * tile.n * 4 / (64 * device.clock)
     rounds = ceil(busiest / resident(tile, work.dtype, device))
+    anew = tile.m * tile.k * steps
+    fetched = tile.n * tile.k * steps + (min(anew, work.near.elements(1, tile.m)) if work.near else anew)
     times = {
         "tensor": busiest * steps * tensor,
         "shared": busiest * steps * shared,
         "memory": (samples * work.source * size + work.weights * size + (1 + work.reads) * result) / device.memory,
-        "L2": (programs * steps * (tile.m + tile.n) * tile.k * size + (1 + work.reads) * result + sums) / device.l2,
+        "L2": (programs * fetched * size + (1 + work.reads) * result + sums) / device.l2,
         "latency": rounds * (device.latency + steps * wait + drain),
+    }
+    if work.near:
+        times["cores"] = busiest * _issue(tile, work.near, steps, PLACED) / device.clock
+    return _slowest(device, times)
+
+
+def _issue(tile: Tile, near: Near, steps: int, copy: int) -> float:
+    """Cycles in which an SM issues all instructions of a program that copies windows of few channels."""
+    lanes = 32 * tile.warps
+    copies = (tile.m + tile.n) * tile.k / (4 if near.channels % 4 == 0 else 1) / lanes
+    return (HEAD + EACH * tile.m * tile.n / lanes + steps * copies * copy) * tile.warps / 4
+
+
+def _pooled(work: Pooled, tile: Tile, device: Device, batch: int) -> Estimate:
+    first, near = work.first, work.first.near
+    assert near
+    size = work.dtype.size
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    height, width = work.out
+    high, wide = work.covered(tile.box)
+    programs = samples * ceil(height / high) * ceil(width / wide) * ceil(first.columns / tile.n)
+    steps = near.kernel[0]
+    busiest = ceil(programs / device.processors)
+    tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
+    shared = tile.k * size * _shared_reads(tile, device.target == 90) / SHARED_RATE / device.clock
+    tail = SORTED[work.size] * tile.m * tile.n / 4 * size / SHARED_RATE / device.clock
+    wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
+    rounds = ceil(busiest / resident(tile, work.dtype, device))
+    result = samples * height * width * first.columns * size
+    fetched = near.elements(*tile.box) + tile.n * tile.k * steps
+    times = {
+        "tensor": busiest * steps * tensor,
+        "shared": busiest * (steps * shared + tail),
+        "memory": ((samples * first.source + first.weights) * size + result) / device.memory,
+        "L2": (programs * fetched * size + result) / device.l2,
+        "cores": busiest * _issue(tile, near, steps, STRAIGHT) / device.clock,
+        "latency": rounds * (device.latency + steps * wait + DRAIN + tail),
     }
     return _slowest(device, times)
 
@@ -224,7 +284,9 @@ def _chain(work: Chain, tile: Tile, device: Device, batch: int) -> Estimate:
         (ceil(second.columns / tile.n), tile.n, work.hidden),
     )
     tensor = [tile.m * n * k / device.macs[first.dtype] / device.clock for _, n, k in parts]
-    shared = [k * size * _shared_reads(replace(tile, n=n)) / SHARED_RATE / device.clock for _, n, k in parts]
+    shared = [
+        k * size * _shared_reads(replace(tile, n=n), whole=True) / SHARED_RATE / device.clock for _, n, k in parts
+    ]
     steps = [count for count, _, _ in parts]
     ahead = (tile.stages - 1, 1)
     waits = [max(tensor[i], shared[i], device.latency / ahead[i]) for i in (0, 1)]
@@ -258,9 +320,12 @@ def chain_resident(work: Chain, tile: Tile, device: Device) -> int:
     return max(min(device.shared // (chain_bytes(work, tile) + 1024), REGISTERS // registers), 1)
 
 
-def _shared_reads(tile: Tile) -> float:
-    """Elements of both operands that the units read, and that arrive, for one element of the step's depth."""
-    if tile.box:
+def _shared_reads(tile: Tile, whole: bool) -> float:
+    """Elements of both operands that the units read, and that arrive, for one element of the step's depth.
+
+    `whole`: the weights are the left operand of units that take both from shared memory.
+    """
+    if whole:
         # 64 rows of weights at a time meet all pixels of the tile (wgmma, both operands in shared memory).
         return tile.n + tile.n / 64 * tile.m + (tile.m + tile.n)
     # Warps share a tile two by two, each reading its half of both operands.

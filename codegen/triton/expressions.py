@@ -32,7 +32,21 @@ def helpers(text: str) -> tuple[str, ...]:
     return tuple(name for name in HELPERS if f"{name}(" in text)
 
 
-HELPERS = ("maximum", "minimum", "clamp", "expm1", "log1p", "tanh", "nearest", "atan", "rounded", "power", "multiply")
+HELPERS = (
+    "maximum",
+    "minimum",
+    "clamp",
+    "expm1",
+    "log1p",
+    "tanh",
+    "nearest",
+    "atan",
+    "rounded",
+    "power",
+    "multiply",
+    "with_next",
+    "largest_of_rows",
+)
 """Functions that Triton lacks, or whose own forms lose NaN or small arguments."""
 
 

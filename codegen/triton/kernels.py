@@ -101,6 +101,18 @@ class SeparableKernel:
 
 
 @dataclass(frozen=True)
+class ConvPoolKernel:
+    """`conv_pool.py.j2`. `first` is the tail of the convolution, `body` that of the maximum in windows of `size`."""
+
+    bias: bool
+    size: int
+    precision: str
+    element: str
+    first: BodyText
+    body: BodyText
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -251,13 +263,13 @@ class Call:
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
     form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain`,
-               `add_products` or `separable`.
+               `add_products`, `separable` or `pool_products`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.
     widest     elements per sample of the largest tensor, where the kernel counts elements in 32 or 64 bits; else 0.
     steps      how often it is launched, where that is more than once: the kernel takes `step`, and FIRST as a constant.
-    apart      of a pair of products: the calls that take its place where it has no tile.
+    apart      of two layers in one: the calls that take its place where it has no tile.
     """
 
     programs: str

@@ -33,6 +33,14 @@ class Packed(NamedTuple):
 Argument = Value | Packed
 
 
+class Bordered(NamedTuple):
+    """A map as it is stored: with so many rows of zeros above it, and columns left of it."""
+
+    value: Value
+    above: int
+    left: int
+
+
 @dataclass(frozen=True)
 class Step:
     """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes.
@@ -51,7 +59,7 @@ class Planner:
     """The state of one lowering. `constants` are the values that exist once weights are loaded.
 
     `parts` says which values are stored inside another. `padded` has, for a map stored with a channel of zeros more
-    than it has, the value that is stored.
+    than it has, the value that is stored, perhaps with its padding around it.
     """
 
     graph: Graph
@@ -64,7 +72,7 @@ class Planner:
     steps: list[Step] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
     shapes: dict[tuple[object, ...], Shape] = field(default_factory=dict)
-    padded: dict[Value, Value] = field(default_factory=dict)
+    padded: dict[Value, Bordered] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.top = Names(self.reserved)

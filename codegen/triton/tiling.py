@@ -14,7 +14,7 @@ from typing import Protocol
 
 from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, row_tiles, seen, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
-from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Product, Separable, Tables, Tile, Tiles
+from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Pooled, Product, Separable, Tables, Tile, Tiles, Traffic
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
@@ -34,7 +34,7 @@ class Tiling(Protocol):
         """Tiles of a product; `shape` is its name in the module."""
 
     def pair(self, pair: Pair, shape: str = "") -> Tables:
-        """Tiles of two products in one kernel, where that pays."""
+        """Tiles of two layers in one kernel, where that pays."""
 
     def pixels(self, columns: int) -> tuple[int, int]:
         """Rows and columns of a block of a pooling or depthwise kernel."""
@@ -101,7 +101,7 @@ def tables(product: Product) -> Tables:
 @lru_cache(maxsize=4096)
 def pair_tables(pair: Pair) -> Tables:
     """The tiles of least predicted time, where that is less than what both layers take apart."""
-    everywhere = isinstance(pair, Separable)
+    everywhere = isinstance(pair, Separable | Pooled)
     return tuple(
         (target, _pair_tiles(pair, device) if target == 90 or everywhere else ((1, None),))
         for target, device in DEVICES.items()
@@ -122,6 +122,8 @@ def _pair_tiles(pair: Pair, device: Device) -> Tiles:
 def _paired(pair: Pair, device: Device, batch: int) -> Iterator[Tile]:
     if isinstance(pair, Separable):
         return _separated(pair, device, batch)
+    if isinstance(pair, Pooled):
+        return _pooled(pair, device)
     return _chained(pair, device, batch) if isinstance(pair, Chain) else candidates(pair.product, device, batch)
 
 
@@ -130,7 +132,7 @@ def apart(pair: Pair, device: Device, batch: int) -> float:
     return sum(_alone(part, device, batch) for part in (pair.first, pair.second))
 
 
-def _alone(part: Product | Depthwise, device: Device, batch: int) -> float:
+def _alone(part: Product | Depthwise | Traffic, device: Device, batch: int) -> float:
     samples = batch * max(part.samples, 1)
     tile = tile_for(dict(tables(part))[device.target], samples) if isinstance(part, Product) else None
     return predict(part, tile, device, batch).time
@@ -139,6 +141,25 @@ def _alone(part: Product | Depthwise, device: Device, batch: int) -> float:
 def tile_for(tiles: Tiles, samples: int) -> Tile | None:
     """The tile for so many samples."""
     return [tile for least, tile in tiles if samples >= least][-1]
+
+
+def _pooled(pooled: Pooled, device: Device) -> Iterator[Tile]:
+    """Tiles of pixels that are pooled, a row of the kernel at a step. Four warps, as all that load by pointers."""
+    first = pooled.first
+    assert first.near
+    k = max(power_above(first.near.channels * first.near.kernel[1]), 16)
+    n = min(max(power_above(first.columns), 16), 64)
+    # What was seen to spill is left out: wide elements, and on sm_80 and sm_89 long rows, leave no room for 256 pixels.
+    boxes = [(8, 8)]
+    if device.target == 90:
+        boxes.append((8, 16))
+    if first.dtype is not DType.TF32 and (device.target == 90 or (k <= 32 and pooled.size == 3)):
+        boxes.append((16, 16))
+    for h, w in boxes:
+        for stages in (2, 3, 4):
+            tile = Tile(h * w, n, k, 4, stages, 1, (h, w))
+            if stages * stage_bytes(tile, first.dtype) <= device.shared - 4096:
+                yield tile
 
 
 def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:

@@ -14,7 +14,7 @@ from netdsl.codegen.names import comment
 from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.tiling import DefaultTiling
-from netdsl.codegen.triton.work import Chain, Pair, Product, Separable, Sum, Tables, Tile
+from netdsl.codegen.triton.work import Chain, Pair, Pooled, Product, Separable, Sum, Tables, Tile
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
 
@@ -119,7 +119,7 @@ def _tile(numbers: tuple[object, ...]) -> Tile | None:
         return None
     rows, *others = numbers
     box = tuple(rows) if isinstance(rows, list) else ()
-    if not all(tuned.is_whole(size) for size in (*(box or (rows,)), *others)) or len(box) not in (0, 1, 3):
+    if not all(tuned.is_whole(size) for size in (*(box or (rows,)), *others)) or len(box) not in (0, 1, 2, 3):
         return None
     n, k, warps, stages, split = cast(tuple[int, ...], others)
     return Tile(cast(int, prod(box) if box else rows), n, k, warps, stages, split, cast(tuple[int, ...], box))
@@ -132,6 +132,8 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         sides = len(tile.box) == 3 and tile.box[1] > 1 and tile.m >= 16 <= tile.n and tile.k >= 16
         numbers = SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box))
         return numbers and sides and half and (tile.warps, tile.split) == (4, 1)
+    if isinstance(work, Pooled):
+        return _possible_pooled(work, tile, device)
     product = work.first if isinstance(work, Chain) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
     if not SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
@@ -146,3 +148,19 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         return tile.warps == 4
     even = not product.even or product.depth % tile.k == 0
     return even and tile.warps in (4, 8) and tile.k * product.dtype.size <= 128
+
+
+def _possible_pooled(work: Pooled, tile: Tile, device: Device) -> bool:
+    """The same of a stem: a step holds a row of the kernel, and a tile's sums fill half of the registers at most."""
+    near = work.first.near
+    assert near
+    return (
+        SIZES.issuperset((tile.n, tile.k, *tile.box))
+        and len(tile.box) == 2
+        and min(tile.box) >= 4
+        and min(tile.n, tile.k) >= 16
+        and tile.m * tile.n <= 256 * 64
+        and tile.k >= near.channels * near.kernel[1]
+        and (tile.warps, tile.split) == (4, 1)
+        and tile.stages * stage_bytes(tile, work.dtype) < device.shared
+    )

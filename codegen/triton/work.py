@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from netdsl.tensor import DType
 
@@ -12,7 +12,8 @@ from netdsl.tensor import DType
 class Tile:
     """One tile of a matrix kernel: `m` rows by `n` columns, `k` deep at a step.
 
-    box    how many rows, or samples x height x width, are fetched whole (TMA); empty for kernels that load by pointers.
+    box    how many rows, or samples x height x width, are fetched whole (TMA); height x width of a tile that is pooled;
+           empty for other kernels that load by pointers.
     split  programs that share the depth.
     """
 
@@ -31,6 +32,22 @@ Tables = tuple[tuple[int, Tiles], ...]
 """Tiles for each target."""
 
 
+class Near(NamedTuple):
+    """Windows whose elements a program loads through the first-level cache: what several see comes there once."""
+
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+    def elements(self, height: int, width: int) -> int:
+        """Distinct elements that so many windows see, in rows and columns side by side."""
+        rows, columns = (
+            (count - 1) * stride + kernel
+            for count, stride, kernel in zip((height, width), self.stride, self.kernel, strict=True)
+        )
+        return self.channels * rows * columns
+
+
 @dataclass(frozen=True)
 class Product:
     """A matrix product or convolution, as far as its time goes.
@@ -42,6 +59,7 @@ class Product:
     source      elements of a sample of the operand that is not weights; `weights` those of the weights.
     reads       tensors of the result's size that the tail reads.
     boxes       how tiles of the operand can be fetched whole (TMA): "", "rows" or "windows"; `even`: at stride 2.
+    near        windows of few channels, of which a step of the depth spans several places.
     """
 
     samples: int
@@ -56,6 +74,7 @@ class Product:
     groups: int = 1
     boxes: str = ""
     even: bool = False
+    near: Near | None = None
 
     @property
     def macs(self) -> int:
@@ -140,6 +159,35 @@ class Separable(_Two[Depthwise]):
     """A depthwise convolution whose result, a block of channels at a time, goes right into a product."""
 
 
-Pair = Chain | Sum | Separable
+@dataclass(frozen=True)
+class Pooled:
+    """A convolution of few channels, and the largest of its result in windows of `size` x `size` pixels, 2 apart.
+
+    first, second  what each has to do; a step of the first is a row of its kernel.
+    out            height and width of the second's result.
+    """
+
+    first: Product
+    second: Traffic
+    out: tuple[int, int]
+    size: int
+
+    @property
+    def samples(self) -> int:
+        """See `Product`."""
+        return self.second.samples
+
+    @property
+    def dtype(self) -> DType:
+        """See `Product`."""
+        return self.second.dtype
+
+    def covered(self, box: tuple[int, ...]) -> tuple[int, int]:
+        """Rows and columns of the second's result from a box of pixels of the first's."""
+        height, width = ((side - self.size) // 2 + 1 for side in box)
+        return height, width
+
+
+Pair = Chain | Sum | Separable | Pooled
 """Two layers in one kernel."""
 Work = Product | Depthwise | Pair | Traffic

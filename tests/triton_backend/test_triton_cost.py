@@ -10,7 +10,7 @@ import pytest
 from netdsl.codegen.triton.cost import best_box, predict, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, H200, Device
 from netdsl.codegen.triton.tiling import BATCHES, candidates, tables
-from netdsl.codegen.triton.work import Product, Tile, Traffic
+from netdsl.codegen.triton.work import Near, Product, Tile, Traffic
 from netdsl.tensor import DType
 
 HALF = DType.FLOAT16
@@ -26,7 +26,7 @@ PRODUCTS = {
     "stride 2": replace(STAGE_3, even=True, depth=48, weights=9 * 48 * 256),
     "tf32": replace(STAGE_3, dtype=DType.TF32),
     "exact": replace(STAGE_3, dtype=DType.FLOAT32),
-    "packed": Product(1, (112, 112), 64, 147, 1, 3 * 224 * 224, 147 * 64, HALF),
+    "packed": Product(1, (112, 112), 64, 196, 1, 4 * 224 * 224, 147 * 64, HALF, near=Near(4, (7, 7), (2, 2))),
     "groups": Product(1, (7, 7), 17, 24, 9, 24 * 49 * 4, 24 * 17 * 9 * 4, HALF, groups=4),
     "odd": Product(1, (5, 5), 15, 17, 9, 17 * 25, 15 * 17 * 9, HALF),
 }
@@ -46,7 +46,7 @@ def test_no_prediction_is_below_what_the_hardware_needs(name: str, device: Devic
         result = product.out[0] * product.out[1] * product.columns * product.groups
         moved = batch * (product.source + (1 + product.reads) * result) + product.weights
         assert found.time >= device.launch + max(arithmetic, moved * product.dtype.size / device.memory)
-        assert found.limit in {"tensor", "shared", "memory", "L2", "latency"}
+        assert found.limit in {"tensor", "shared", "memory", "L2", "latency", "cores"}
 
 
 def test_limits_are_what_they_must_be() -> None:
@@ -55,6 +55,8 @@ def test_limits_are_what_they_must_be() -> None:
     alone = predict(CLASSES, replace(chosen(CLASSES, H200, 1), split=1), H200, 1)
     assert predict(CLASSES, chosen(CLASSES, H200, 1), H200, 1).time < alone.time, "splitting the depth pays"
     assert predict(Traffic(1, 1 << 24, 0, 0, HALF), None, H200, 8).limit == "memory"
+    windows = PRODUCTS["packed"]
+    assert predict(windows, chosen(windows, H200, 32), H200, 32).limit == "cores", "addresses, not bytes"
     assert predict(Traffic(1, 1, 0, 1 << 30, HALF), None, H200, 1).limit == "cores"
     assert predict(Traffic(0, 1, 0, 0, HALF), None, H200, 1000).limit == "latency"
 

@@ -21,7 +21,7 @@ from netdsl.codegen.triton.lowerings.spatial import (
 from netdsl.codegen.triton.lowerings.tma import BOX, fits, maps, operands, tail, twin, windows_fit
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
-from netdsl.codegen.triton.work import Depthwise, Product
+from netdsl.codegen.triton.work import Depthwise, Near, Product
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.tensor import TensorType
 
@@ -50,10 +50,12 @@ def conv(planner: Planner, site: Site) -> None:
     op = site.op
     assert isinstance(op, Conv)
     given = site.operands[0]
-    site = replace(site, operands=(planner.padded.get(given, given),))
+    stored, above, beside = planner.padded.get(given, (given, 0, 0))
+    site = replace(site, operands=(stored,))
     x, y = feature_map(site.operands[0].type), feature_map(site.result.type)
     top, left, _, _ = sides(op.padding)
-    windows = Windows(two(op.kernel, 1), two(op.stride, 1), (top, left), two(op.dilation, 1), (y.h, y.w))
+    pad = (top - above, left - beside)
+    windows = Windows(two(op.kernel, 1), two(op.stride, 1), pad, two(op.dilation, 1), (y.h, y.w))
     if x.c == op.groups > 1:
         _depthwise(planner, site, x, y, windows)
     elif (
@@ -164,7 +166,7 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
     work = Product(
         site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
         x.c * min(x.h, out[0] * kernel[0]) * min(x.w, out[1] * kernel[1]), weights, planner.dtype, maps(body), groups,
-        "windows" if boxed else "", stride == (2, 2),
+        "windows" if boxed else "", stride == (2, 2), Near(x.c, kernel, stride) if packed else None,
     )  # fmt: skip
     constants = {
         "C": depth, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,

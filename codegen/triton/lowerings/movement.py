@@ -20,8 +20,9 @@ from netdsl.codegen.triton.index import (
     strides,
 )
 from netdsl.codegen.triton.lowerings.pointwise import at, copy, copy_part, elementwise, pointwise
+from netdsl.codegen.triton.lowerings.pooled import border
 from netdsl.codegen.triton.place import Body, Coordinate
-from netdsl.codegen.triton.planner import Planner
+from netdsl.codegen.triton.planner import Bordered, Planner
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.site import site as site_of
 from netdsl.ir.graph import Value
@@ -139,15 +140,32 @@ def _is_picture(planner: Planner, value: Value) -> bool:
 
 
 def _pad_channels(planner: Planner, site: Site) -> None:
-    """A copy with a fourth channel of zeros."""
+    """A copy with a fourth channel of zeros, and the padding of a stem."""
     operand, result = site.operands[0], site.result
-    padded = Value(result.name, result.type._replace(shape=(4, *result.type.shape[1:])))
-    planner.padded[result] = padded
+    top, left, bottom, right = border(planner, result)
+    spatial = result.type.shape[1:]
+    starts = (top, left)[: len(spatial)]
+    extents = (n + before + after for n, before, after in zip(spatial, starts, (bottom, right), strict=False))
+    padded = Value(result.name, result.type._replace(shape=(4, *extents)))
+    planner.padded[result] = Bordered(padded, top, left)
 
     def compute(body: Body, axes: Sequence[Coordinate]) -> str:
-        return body.load(operand, "value", at(body, operand, _texts(axes), f"({axes[0].text} < 3)"))
+        texts = _texts(axes)
+        inside = [f"({texts[0]} < 3)"]
+        for axis, start in enumerate(starts, 1):
+            if padded.type.shape[axis] > result.type.shape[axis]:
+                texts[axis], condition = _moved_back(body, "chv"[axis], texts[axis], start, result.type.shape[axis])
+                inside.append(condition)
+        return body.load(operand, "value", at(body, operand, texts, " & ".join(inside)))
 
     pointwise(planner, site, compute, padded, "copy_padded")
+
+
+def _moved_back(body: Body, stem: str, coordinate: str, start: int, extent: int) -> tuple[str, str]:
+    """A variable for a coordinate without the padding before it, and the condition that it lies inside."""
+    name = body.name(stem)
+    body.lines.append(f"{name} = {shifted(coordinate, -start)}")
+    return name, f"({name} >= 0) & ({name} < {extent})"
 
 
 def identity(planner: Planner, site: Site) -> None:
@@ -171,10 +189,9 @@ def pad(planner: Planner, site: Site) -> None:
             start, end = op.padding[place], op.padding[rank + place]
             if not start and not end:
                 continue
-            name = body.name("hv"[place])
-            body.lines.append(f"{name} = {shifted(texts[axis], -start)}")
+            name, condition = _moved_back(body, "hv"[place], texts[axis], start, extent)
             if op.mode == "constant":
-                inside.append(f"({name} >= 0) & ({name} < {extent})")
+                inside.append(condition)
             elif op.mode == "replicate":
                 body.lines.append(f"{name} = tl.minimum(tl.maximum({name}, 0), {extent - 1})")
             else:

@@ -42,18 +42,18 @@ def _in_a_row(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
     """A 1x1 convolution on the result of another that nothing else reads."""
     second = makers.get(b.writes[0])
     first = makers.get(second.operands[0]) if second and second.operands else None
-    a = _step(planner, first)
+    a = step_of(planner, first)
     if (
         first
         and second
         and a
         and isinstance(first.op, Conv)
         and isinstance(second.op, Conv)
-        and _call(b).form == "multiply"
-        and _alone(planner, first.result, second)
+        and call_of(b).form == "multiply"
+        and alone(planner, first.result, second)
         and all(len(node.inputs) == 1 for node in first.tail)
     ):
-        if isinstance(_call(a).work, Depthwise):
+        if isinstance(call_of(a).work, Depthwise):
             _separable(planner, first, second, a, b)
         elif planner.half:
             _chain(planner, first, second, a, b)
@@ -61,12 +61,12 @@ def _in_a_row(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
 
 def _chain(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
     """A 1x1 convolution on the tile of another, all of whose channels are in the tile."""
-    windows, matrix = _call(a), _call(b)
+    windows, matrix = call_of(a), call_of(b)
     hidden = feature_map(first.result.type).c
     if windows.form != "convolve" or not (windows.twin and matrix.twin) or hidden not in HIDDEN:
         return
     work = Chain(_product(windows), _product(matrix))
-    if not _pays(planner, work):
+    if not pays(planner, work):
         return
     between = first.finish(_body(planner, second), "sums")
     body = _body(planner, second, taken=_variables(between))
@@ -81,17 +81,17 @@ def _chain(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> Non
     stem = kernel_stem("conv", *first.words[1:], "gemm", *second.words[1:], "tma")
     reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
     planner.launch(second, "conv_gemm_tma", stem, spec, reads, call)
-    _replace(planner, a, b)
+    merge(planner, a, b)
 
 
 def _separable(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
     """A 1x1 convolution on the tile of a depthwise one, a block of channels after the other."""
-    windows, matrix = _call(a), _call(b)
+    windows, matrix = call_of(a), call_of(b)
     constants = dict(windows.constants)
     if not isinstance(windows.work, Depthwise) or tuple(constants[n] for n in ("MULTIPLIER", "DH", "DW")) != (1, 1, 1):
         return
     work = Separable(windows.work, _product(matrix))
-    if not _pays(planner, work):
+    if not pays(planner, work):
         return
     between = first.finish(_body(planner, second, box=""), "sums")
     body = _body(planner, second, box="", taken=(*SEPARABLE_TAKEN, *_variables(between)))
@@ -107,7 +107,7 @@ def _separable(planner: Planner, first: Site, second: Site, a: Step, b: Step) ->
     stem = kernel_stem("depthwise", *first.words[1:], "gemm", *second.words[1:])
     reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
     planner.launch(second, "depthwise_gemm", stem, spec, reads, call)
-    _replace(planner, a, b)
+    merge(planner, a, b)
 
 
 def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
@@ -117,10 +117,10 @@ def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> No
         return
     others = [second.outer[value] for value in second.tail[0].inputs if value in second.outer]
     first = makers.get(others[0]) if len(others) == 1 else None
-    a = _step(planner, first)
-    if not (first and a and _is_pointwise(first) and not first.tail and _alone(planner, first.result, second)):
+    a = step_of(planner, first)
+    if not (first and a and _is_pointwise(first) and not first.tail and alone(planner, first.result, second)):
         return
-    calls = _call(a), _call(b)
+    calls = call_of(a), call_of(b)
     x, x2 = (feature_map(site.operands[0].type) for site in (first, second))
     if not all(call.twin for call in calls) or x.c % DEPTH or x2.c % DEPTH or first.result.type != second.result.type:
         return
@@ -131,7 +131,7 @@ def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> No
         reads=two.reads - 1, boxes="windows",
     )  # fmt: skip
     work = Sum(one, two, merged)
-    if not _pays(planner, work):
+    if not pays(planner, work):
         return
     # The addition is done by the matrix units: the tail is what comes after it.
     after = replace(second, chain=second.tail)
@@ -146,10 +146,10 @@ def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> No
     stem = kernel_stem("conv", "sum", *second.words[2:], "tma")
     reads = (*a.reads[:2], *b.reads[:2], *biases, *map(planner.read, operands(body)))
     planner.launch(second, "conv_sum_tma", stem, spec, reads, call)
-    _replace(planner, a, b)
+    merge(planner, a, b)
 
 
-def _step(planner: Planner, site: Site | None) -> Step | None:
+def step_of(planner: Planner, site: Site | None) -> Step | None:
     """The launch that makes the result of a site, if that is one launch of its own."""
     found = [step for step in planner.steps if site and site.results[0] in step.writes]
     return found[0] if len(found) == 1 and not found[0].apart else None
@@ -159,7 +159,8 @@ def _variables(text: BodyText) -> tuple[str, ...]:
     return tuple(line.partition(" ")[0] for line in text.lines)
 
 
-def _call(step: Step) -> Call:
+def call_of(step: Step) -> Call:
+    """What a launch passes."""
     assert isinstance(step.launch.spec, Call)
     return step.launch.spec
 
@@ -169,7 +170,7 @@ def _product(call: Call) -> Product:
     return call.work
 
 
-def _alone(planner: Planner, value: Value, reader: Site) -> bool:
+def alone(planner: Planner, value: Value, reader: Site) -> bool:
     """Whether one site alone reads a value, and once."""
     return (
         value not in planner.graph.outputs and set(planner.readers[value]) == {reader.node} and reader.reads(value) == 1
@@ -187,7 +188,8 @@ def _is_pointwise(site: Site) -> bool:
     )
 
 
-def _pays(planner: Planner, work: Pair) -> bool:
+def pays(planner: Planner, work: Pair) -> bool:
+    """Whether any GPU gains by it at any batch."""
     return any(tile for _, table in planner.tiling.pair(work) for _, tile in table)
 
 
@@ -212,7 +214,7 @@ def _source(site: Site, suffix: str) -> dict[str, int]:
     return {f"{name}{suffix}": value for name, value in names.items()}
 
 
-def _replace(planner: Planner, a: Step, b: Step) -> None:
+def merge(planner: Planner, a: Step, b: Step) -> None:
     """The last launch takes the place of the second of two, and holds both."""
     pair = planner.steps.pop()
     planner.steps[planner.steps.index(b)] = replace(pair, apart=(a, b))
