@@ -4,12 +4,14 @@
                              [--tune] [--note TEXT] [--write]
     python benchmarks/cpu.py --layers ResNet50 [--batches 1] [--threads 1] [--rounds 15]
 
-Needs torch and torchvision; ONNX Runtime takes part where it and onnx are installed. Every contender computes once in
-every round, in an order that turns, so that a disturbance meets all; medians are compared. Before anything is timed,
-all results are compared with PyTorch's. `--compile` adds torch.compile with freezing, which takes minutes; with
-`--tune` our modules tune themselves first, for that batch and these threads; `--write` puts the table (JSON) and a plot
-(SVG) into benchmarks/results/, named after the day. `--layers` prints instead where one net spends its time: the time
-of each layer, the rate of its products, and that rate as a share of what this machine's BLAS does in a large one.
+Needs torch and torchvision; ONNX Runtime takes part where it and onnx are installed. Every contender computes twice in
+every round, in an order that turns, so that a disturbance meets all; the second time counts, when the threads of others
+have gone to sleep; medians are compared. Before anything is timed, all results are compared with PyTorch's.
+
+`--compile` adds torch.compile with freezing, which takes minutes; with `--tune` our modules tune themselves first, for
+that batch and these threads; `--write` puts the table (JSON) and a plot (SVG) into benchmarks/results/, named after the
+day. `--layers` prints instead where one net spends its time: the time of each layer, the rate of its products, and that
+rate as a share of what this machine's BLAS does in a large one.
 """
 
 # ruff: noqa: E402
@@ -224,6 +226,7 @@ def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool, tu
     order = list(everyone)
     for _ in range(rounds):
         for who in order:
+            everyone[who](x)  # the threads of the one before look for work for some more milliseconds
             start = time.perf_counter()
             everyone[who](x)
             times[who].append((time.perf_counter() - start) * 1e3)
