@@ -79,7 +79,7 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
     if isinstance(work, Chain):
         return _chain(work, tile, device, batch)
     if isinstance(work, Pooled):
-        return _pooled(work, tile, device, batch)
+        return _pooled(work, tile, device, batch) if work.first.near else _product(work.first, tile, device, batch, 4)
     return _product(work.product if isinstance(work, Sum) else work, tile, device, batch)
 
 
@@ -197,7 +197,8 @@ def _slowest(device: Device, times: dict[str, float]) -> Estimate:
     return Estimate(device.launch + times[limit], limit)
 
 
-def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
+def _product(work: Product, tile: Tile, device: Device, batch: int, pooled: int = 1) -> Estimate:
+    """`pooled`: of how many elements of the result the largest alone is written."""
     samples = max(work.samples, 1) * (batch if work.samples else 1)
     size = work.dtype.size
     height, width = work.out
@@ -207,7 +208,7 @@ def _product(work: Product, tile: Tile, device: Device, batch: int) -> Estimate:
     busiest = ceil(programs / device.processors)
     tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
     shared = tile.k * size * _shared_reads(tile, bool(tile.box)) / SHARED_RATE / device.clock
-    result = rows * work.columns * work.groups * size
+    result = rows * work.columns * work.groups * size / pooled
     sums = 2 * programs * tile.m * tile.n * 4 if tile.split > 1 else 0
     wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
     drain = DRAIN + (1 + work.reads) * tile.m * tile.n * size / (64 * device.clock)

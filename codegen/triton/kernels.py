@@ -113,6 +113,17 @@ class ConvPoolKernel:
 
 
 @dataclass(frozen=True)
+class PoolTmaKernel:
+    """`conv_pool_tma.py.j2`. `first` is the tail of the convolution, `body` that of the maximum in windows of 2 x 2."""
+
+    bias: bool
+    located: bool
+    element: str
+    first: BodyText
+    body: BodyText
+
+
+@dataclass(frozen=True)
 class DepthwiseKernel:
     """`depthwise.py.j2`."""
 
@@ -263,7 +274,7 @@ class Call:
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
     form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain`,
-               `add_products`, `separable` or `pool_products`.
+               `add_products`, `separable`, `pool_products` or `pool_boxes`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.

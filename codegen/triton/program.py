@@ -262,7 +262,7 @@ class Printer:
         assert isinstance(call, Call)
         assert call.shape
         texts = [self._argument(read) for read in step.reads]
-        given = {"chain": 3, "separable": 3, "add_products": 4, "pool_products": 2}[call.form]
+        given = {"chain": 3, "separable": 3, "add_products": 4, "pool_products": 2, "pool_boxes": 2}[call.form]
         end = len(texts) - call.maps
         vectors, maps = texts[given:end], texts[end:]
         shape = literal(call.shape.name)

@@ -132,9 +132,9 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         sides = len(tile.box) == 3 and tile.box[1] > 1 and tile.m >= 16 <= tile.n and tile.k >= 16
         numbers = SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box))
         return numbers and sides and half and (tile.warps, tile.split) == (4, 1)
-    if isinstance(work, Pooled):
+    if isinstance(work, Pooled) and work.first.near:
         return _possible_pooled(work, tile, device)
-    product = work.first if isinstance(work, Chain) else work.product if isinstance(work, Sum) else work
+    product = work.first if isinstance(work, Chain | Pooled) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
     if not SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
         return False
@@ -143,6 +143,8 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
     if len(tile.box) not in (0, boxes) or tile.stages * stage_bytes(tile, product.dtype) >= device.shared:
         return False
     if isinstance(work, Chain) and (not tile.box or tile.split > 1 or chain_bytes(work, tile) >= device.shared):
+        return False
+    if isinstance(work, Pooled) and (len(tile.box) != 3 or tile.split > 1 or tile.box[1] % 2 or tile.box[2] % 2):
         return False
     if not tile.box:
         return tile.warps == 4

@@ -161,9 +161,10 @@ class Separable(_Two[Depthwise]):
 
 @dataclass(frozen=True)
 class Pooled:
-    """A convolution of few channels, and the largest of its result in windows of `size` x `size` pixels, 2 apart.
+    """A convolution, and the largest of its result in windows of `size` x `size` pixels, 2 apart.
 
-    first, second  what each has to do; a step of the first is a row of its kernel.
+    first, second  what each has to do. The first has few channels, a step being a row of its kernel (`near`); or it
+                   fetches boxes, and windows are 2 x 2.
     out            height and width of the second's result.
     """
 

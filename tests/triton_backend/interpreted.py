@@ -44,8 +44,7 @@ class SmallTiling(DefaultTiling):
         if isinstance(pair, Separable):
             tiles = ((1, Tile(16, 16, 16, 4, 1, box=self.box)),)
             return ((80, tiles), (90, tiles))
-        if isinstance(pair, Pooled):
-            assert pair.first.near
+        if isinstance(pair, Pooled) and pair.first.near:
             depth = max(power_above(4 * pair.first.near.kernel[1]), 16)
             return tuple((target, ((1, Tile(64, 16, depth, box=(8, 8))),)) for target in (80, 90))
         depth = 64 if isinstance(pair, Sum) else 16

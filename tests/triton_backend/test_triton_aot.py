@@ -171,7 +171,7 @@ def test_matrix_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arc
 def boxes() -> Graph:
     """Every kernel that fetches boxes: rows and windows, stride 2, a tail with a map, few rows and a depth to share."""
     builder = GraphBuilder("Boxes")
-    x = builder.input("x", TensorType((64, 28, 28)))
+    x = builder.input("x", TensorType((64, 56, 56)))
     (y,) = builder.node(Pool("max", (2,)), (x,), name="pool")
     for index, op in enumerate((Conv(128, (3,), padding=(1,)), Conv(256, (1,)), Conv(256, (4,), (2,), (1,)))):
         (y,) = builder.node(op, (y,), name=f"conv{index}")
@@ -182,6 +182,8 @@ def boxes() -> Graph:
     (z,) = builder.node(Conv(256, (1,)), (y,), name="one")
     (y,) = builder.node(Conv(256, (1,)), (y,), name="other")
     (y,) = builder.node(Add(), (z, y), name="sum")
+    (y,) = builder.node(Conv(128, (3,), padding=(1,)), (y,), name="last")
+    (y,) = builder.node(Pool("max", (2,)), (y,), name="last.pool")
     (y,) = builder.node(Flatten(), (y,), name="flatten")
     (y,) = builder.node(Fc(1000), (y,), name="fc")
     return builder.result("y", y).finish()
@@ -191,9 +193,9 @@ def boxes() -> Graph:
 def test_kernels_that_fetch_boxes_fit_and_use_wgmma(folder: Path, dtype: DType) -> None:
     module = generated(folder, "boxes", dtype)
     items = [item for item in aot.sweep(module, [90], [1, 128]) if item.kernel.endswith("_tma")]
-    pairs = {"conv_relu_gemm_relu_tma", "conv_sum_tma"}
+    pairs = {"conv_relu_gemm_relu_tma", "conv_sum_tma", "conv_pool_tma"}
     others = {"gemm_relu_tma", "gemm_add_tma"} if dtype is DType.TF32 else pairs
-    assert {item.kernel for item in items} == {"conv_relu_tma", "conv_add_relu_tma", "gemm_tma", *others}
+    assert {item.kernel for item in items} == {"conv_tma", "conv_relu_tma", "conv_add_relu_tma", "gemm_tma", *others}
     for item in items:
         assert sound(item), item
         assert item.wgmma, item

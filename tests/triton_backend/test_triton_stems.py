@@ -1,4 +1,4 @@
-"""A stem in one kernel: at the edges of tiles, interpreted between margins of NaN; where it stays in two."""
+"""A convolution with its maximum: at the edges of tiles, interpreted between margins of NaN; where both stay apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from interpreted import Interpreter, SmallTiling, compare
+from test_triton_tma import stored
 
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.cost import predict
@@ -89,6 +90,43 @@ def test_tails_after_the_pool_have_operands_of_every_extent(interpreter: Interpr
     graph = builder.result("y", y).finish()
     artifact = compare(interpreter, graph, HALF, 2, tiling=SmallTiling(), least=0.5)
     assert "    pool_products(\n" in artifact.source
+
+
+def inside(conv: Conv, height: int, width: int, pool: Pool, after: tuple[Op, ...] = ()) -> Graph:
+    """The same within a net, where boxes are fetched."""
+    builder = GraphBuilder("Inside")
+    y = stored(builder, "x", 16, height, width)
+    for index, op in enumerate((conv, Relu(), pool, *after)):
+        (y,) = builder.node(op, (y,), name=f"layer{index}")
+    other = stored(builder, "other", *y.type.shape)
+    (y,) = builder.node(Add(), (y, other), name="add")
+    return builder.result("y", y).finish()
+
+
+TWO = Pool("max", (2,))
+INSIDE = {
+    "same": (inside(Conv(24, (3,), padding=(1,)), 6, 10, TWO), (2, 2, 4)),
+    "odd": (inside(Conv(40, (3,), padding=(1,), bias=False), 7, 9, TWO, (PRelu(),)), (1, 4, 4)),
+    "stride 2": (inside(Conv(16, (3,), (2,), (1,)), 12, 8, TWO), (4, 2, 2)),
+    "tall": (inside(Conv(24, (2, 3)), 11, 4, TWO), (1, 8, 2)),
+}
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", INSIDE)
+def test_windows_in_boxes_agree(interpreter: Interpreter, name: str) -> None:
+    graph, box = INSIDE[name]
+    artifact = compare(interpreter, graph, HALF, box[0] + 1, target=90, tiling=SmallTiling(box=box), least=0.5)
+    assert "    pool_boxes(\n" in artifact.source
+    if name == "same":
+        compare(interpreter, graph, HALF, 1, target=80, tiling=SmallTiling(), least=0.5)
+
+
+def test_windows_that_straddle_boxes_stay_apart() -> None:
+    conv = Conv(24, (3,), padding=(1,))
+    pools = [LARGEST, Pool("max", (2,), (2,), (1,)), Pool("max", (2,), ceil=True)]
+    graphs = [inside(conv, 7, 9, pool) for pool in pools]
+    assert ["pool_boxes" in compile_graph(graph, HALF, tiling=SmallTiling()).source for graph in graphs] == [False] * 3
 
 
 def test_what_is_no_stem_stays_apart() -> None:

@@ -1,17 +1,19 @@
-"""A stem in one kernel: a convolution on a picture, and the largest of its result in windows, 2 pixels apart.
+"""A convolution in one kernel with the largest of its result in windows, 2 pixels apart.
 
-The picture is stored with the padding around it, so that no element of a window has to ask whether it lies inside.
+In a stem, its picture is stored with the padding around it, so that no element has to ask whether it lies inside;
+windows may overlap. Elsewhere boxes are fetched (TMA), and windows of 2 x 2 fill them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from netdsl.codegen.triton.kernels import Call, ConvPoolKernel
+from netdsl.codegen.triton.kernels import Call, ConvPoolKernel, PoolTmaKernel
 from netdsl.codegen.triton.lowerings.gemm import TAKEN
 from netdsl.codegen.triton.lowerings.pairs import alone, call_of, merge, pays, step_of
 from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place, sides
-from netdsl.codegen.triton.lowerings.tma import operands, tail
+from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, fits, maps, operands, tail
 from netdsl.codegen.triton.planner import Planner, Step, kernel_stem
 from netdsl.codegen.triton.site import Site, site
 from netdsl.codegen.triton.work import Pooled, Product, Traffic
@@ -23,6 +25,8 @@ from netdsl.tensor import DType
 WIDEST = 64
 """Elements of a row of the kernel, all of which are in one step."""
 PLAIN = (0, 0, 0, 0)
+POOL_TAKEN = (*TAKEN, "sums", "left", "right", "place")
+BOXES = ("C", "H", "W", "XN", "XH", "XW", "KH", "KW", "SH", "PH", "PW", "DH", "DW", "OC")
 WINDOWS = ("C", "XN", "XH", "KH", "KW", "SH", "SW", "WK", "OC")
 
 
@@ -38,13 +42,17 @@ def border(planner: Planner, picture: Value) -> tuple[int, int, int, int]:
 
 
 def pool_convolutions(planner: Planner, makers: Mapping[Value, Site]) -> None:
-    """Put a stem's launches into one, where the cost model expects a gain. `makers`: the site of each value."""
+    """Put both launches into one, where the cost model expects a gain. `makers`: the site of each value."""
     for b in tuple(planner.steps):
         second = makers.get(b.writes[0])
         first = makers.get(second.operands[0]) if second and second.operands else None
         a = step_of(planner, first)
-        if first and second and a and first.operands[0] in planner.padded and _fits(planner, first, second):
+        if not (first and second and a and _fits(planner, first, second)):
+            continue
+        if first.operands[0] in planner.padded:
             _pool(planner, first, second, a, b)
+        elif call_of(a).twin and planner.half:
+            _pool_boxes(planner, first, second, a, b)
 
 
 def _fits(planner: Planner, first: Site, second: Site) -> bool:
@@ -71,33 +79,74 @@ def _fits(planner: Planner, first: Site, second: Site) -> bool:
 
 
 def _pool(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
-    windows = call_of(a)
-    pool = second.op
-    product, traffic = windows.work, call_of(b).work
-    assert isinstance(product, Product)
-    assert isinstance(traffic, Traffic)
-    assert isinstance(pool, Pool)
+    windows, pool = call_of(a), second.op
     assert windows.shape
-    m, y = feature_map(first.result.type), feature_map(second.result.type)
-    size = pool.kernel[0]
-    work = Pooled(product, traffic, (y.h, y.w), size)
+    assert isinstance(pool, Pool)
+    work = _work(second, a, b)
     if not pays(planner, work):
         return
+    m, y = feature_map(first.result.type), feature_map(second.result.type)
     place = pixel_place(
         second.result.type, row="n", height="oh", width="ow", channel="channel", columns="column_ok", offset="offset"
     )
-    before = first.finish(planner.body(place, TAKEN), "sums")
-    body = planner.body(place, (*TAKEN, *(line.partition(" ")[0] for line in before.lines)))
-    spec = ConvPoolKernel(len(first.weights) > 1, size, planner.precision, planner.element, before, tail(second, body))
+    before = first.finish(planner.body(place, POOL_TAKEN), "sums")
+    body = planner.body(place, (*POOL_TAKEN, *(line.partition(" ")[0] for line in before.lines)))
+    spec = ConvPoolKernel(
+        len(first.weights) > 1, work.size, planner.precision, planner.element, before, tail(second, body)
+    )
     top, left, _, _ = sides(pool.padding)
     given = dict(windows.shape.constants)
     constants = {name: given[name] for name in WINDOWS}
     constants |= {
         "MH": m.h, "MW": m.w, "OH": y.h, "OW": y.w, "YN": y.sn, "YC": y.sc, "YH": y.sh, "YW": y.sw,
-        "PH": top, "PW": left, "POOL": size,
+        "PH": top, "PW": left, "POOL": work.size,
     }  # fmt: skip
     shape = planner.shape(f"{windows.shape.name}, pooled to {y.h}x{y.w}", constants, work)
     call = Call("", call_of(b).count, work=work, form="pool_products", shape=shape, apart=(windows, call_of(b)))
     stem = kernel_stem("conv", *first.words[1:], "pool", *second.words[1:])
     planner.launch(second, "conv_pool", stem, spec, (*a.reads, *map(planner.read, operands(body))), call)
     merge(planner, a, b)
+
+
+def _pool_boxes(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> None:
+    windows, pool = call_of(a), second.op
+    assert windows.shape
+    assert isinstance(pool, Pool)
+    m, y = feature_map(first.result.type), feature_map(second.result.type)
+    place = pixel_place(
+        second.result.type, row="n", height="oh", width="ow", channel="channel", columns="column_ok", offset="offset"
+    )
+    place = replace(place, box=BOX)
+    before = first.finish(planner.body(place, POOL_TAKEN), "sums")
+    body = planner.body(place, (*POOL_TAKEN, *(line.partition(" ")[0] for line in before.lines)))
+    text = tail(second, body)
+    work = _work(second, a, b)
+    if (
+        pool.kernel != (2, 2)
+        or any(pool.padding)
+        or m.h < 2 * y.h
+        or m.w < 2 * y.w
+        or y.sc != 1
+        or not fits(planner, second, body, (y.sw, y.sh, y.sn))
+        or not pays(planner, work)
+    ):
+        return
+    spec = PoolTmaKernel(len(first.weights) > 1, any(map(WHERE.search, text.lines)), planner.element, before, text)
+    given = dict(windows.shape.constants)
+    constants = {name: given[name] for name in BOXES}
+    constants |= {"OH": y.h, "OW": y.w, "YN": y.sn, "YH": y.sh, "YW": y.sw, "POOL": work.size}
+    shape = planner.shape(f"{windows.shape.name}, pooled to {y.h}x{y.w}", constants, work)
+    apart = (windows, call_of(b))
+    call = Call("", apart[1].count, work=work, form="pool_boxes", shape=shape, maps=maps(body), apart=apart)
+    stem = kernel_stem("conv", *first.words[1:], "pool", *second.words[1:], "tma")
+    planner.launch(second, "conv_pool_tma", stem, spec, (*a.reads, *map(planner.read, operands(body))), call)
+    merge(planner, a, b)
+
+
+def _work(second: Site, a: Step, b: Step) -> Pooled:
+    product, traffic = call_of(a).work, call_of(b).work
+    assert isinstance(product, Product)
+    assert isinstance(traffic, Traffic)
+    assert isinstance(second.op, Pool)
+    y = feature_map(second.result.type)
+    return Pooled(product, traffic, (y.h, y.w), second.op.kernel[0])
