@@ -50,10 +50,14 @@ class GemmKernel:
 
 @dataclass(frozen=True)
 class AttentionKernel:
-    """`attention.py.j2`. `mask` is the offset of a tile's scores in the mask; empty where there is none."""
+    """`attention.py.j2`. `mask` is the offset of a tile's scores in the mask, `mask_ok` which of them there are.
+
+    Both are empty where there is no mask.
+    """
 
     causal: bool
     mask: str
+    mask_ok: str
     precision: str
     element: str
 
@@ -196,7 +200,10 @@ class SoftmaxKernel:
 
 @dataclass(frozen=True)
 class NormalizeKernel:
-    """`normalize.py.j2`. `channel` is the element of weight and bias that belongs to each element of a tile."""
+    """`normalize.py.j2`. `channel` is the element of weight and bias that belongs to each element of a tile.
+
+    `channel_guard` is the mask as an argument, where that element may lie outside.
+    """
 
     title: str
     affine: bool
@@ -204,7 +211,7 @@ class NormalizeKernel:
     depth: int
     eps: float
     channel: str
-    channel_mask: str
+    channel_guard: str
     x_row: str
     x_step: str
     y_row: str

@@ -106,8 +106,11 @@ class Body:
             self.parameters[value] = self.name(stem)
         return self.parameters[value]
 
-    def load(self, value: Value, stem: str, address: tuple[str, str] | None = None) -> str:
-        """Read the elements of an operand that stand at the tile's; returns the variable."""
+    def load(self, value: Value, stem: str, address: tuple[str, str] | None = None, other: str = "") -> str:
+        """Read the elements of an operand that stand at the tile's; returns the variable.
+
+        `other` is what stands for those inside the result that the mask leaves out.
+        """
         pointer = self.parameter(value, f"{stem}_at")
         if self.place.box and not address and self.place.is_map(value.type):
             variable = self.name(stem)
@@ -115,10 +118,10 @@ class Body:
             return variable
         offset, mask = address or self.place.address(value.type)
         variable = self.name(stem)
-        line = f"{variable} = {load_text(pointer, offset, mask)}{self.widen(value)}"
+        line = f"{variable} = {load_text(pointer, offset, mask, other)}{self.widen(value)}"
         if len(line) > WIDTH:
             self.lines += broken(f"{variable}_offset", offset)
-            line = f"{variable} = {load_text(pointer, f'{variable}_offset', mask)}{self.widen(value)}"
+            line = f"{variable} = {load_text(pointer, f'{variable}_offset', mask, other)}{self.widen(value)}"
         self.lines.append(line)
         return variable
 
@@ -173,7 +176,8 @@ def broken(variable: str, text: str) -> list[str]:
     return [f"{variable} = (", *(f"    {line}" for line in lines), ")"]
 
 
-def load_text(pointer: str, offset: str, mask: str, other: str = "0.0") -> str:
+def load_text(pointer: str, offset: str, mask: str, other: str) -> str:
     """A guarded load."""
     at = pointer if offset == "0" else f"{pointer} + {offset}"
-    return f"tl.load({at}, mask={mask}, other={other})" if mask else f"tl.load({at})"
+    given = ", ".join((at, *(f"{name}={text}" for name, text in (("mask", mask), ("other", other)) if text)))
+    return f"tl.load({given})"

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,22 +74,41 @@ class Interpreter:
         self, source: str, inputs: Mapping[str, Any], weights: Mapping[str, Any], target: int = 80
     ) -> tuple[Any, ...]:
         """The results of a module, as NumPy arrays, with the kernels and tiles of a kind of GPU."""
-        paths = {name: str(self.folder / name) for name in ("module", "inputs", "weights", "outputs")}
-        paths["module"] += ".py"
-        Path(paths["module"]).write_text(source)
-        save_file(dict(inputs), paths["inputs"])
-        save_file(dict(weights), paths["weights"])
-        reply = self._ask({**paths, "target": target})
-        if "error" in reply:
-            raise AssertionError(reply["error"])
-        results = load_file(paths["outputs"])
+        path = str(self.folder / "outputs")
+        self._ask({**self._files(source, weights), "inputs": self._saved("inputs", inputs), "outputs": path}, target)
+        results = load_file(path)
         return tuple(results[f"y{index}"] for index in range(len(results)))
+
+    def faults(
+        self,
+        source: str,
+        passes: Sequence[Mapping[str, Any]],
+        weights: Mapping[str, Any],
+        mutants: Sequence[tuple[str, str]],
+        target: int = 80,
+    ) -> tuple[list[str], dict[str, str]]:
+        """What is wrong with each of these kernels, by name and text, in place of the module's own; empty if nothing.
+
+        Also what is wrong where a tensor that is fetched in boxes is said to be longer: `"x, axis 0": "..."`.
+        """
+        paths = [self._saved(f"inputs{index}", inputs) for index, inputs in enumerate(passes)]
+        reply = self._ask({**self._files(source, weights), "passes": paths, "mutants": mutants}, target)
+        return reply["faults"], reply["boxes"]
+
+    def _files(self, source: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.folder / "module.py"
+        path.write_text(source)
+        return {"module": str(path), "weights": self._saved("weights", weights)}
+
+    def _saved(self, name: str, arrays: Mapping[str, Any]) -> str:
+        save_file(dict(arrays), self.folder / name)
+        return str(self.folder / name)
 
     def close(self) -> None:
         if self.process:
             self.process.communicate()
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], target: int) -> dict[str, Any]:
         if self.process is None:
             environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
             command = [sys.executable, str(Path(__file__).parent / "worker.py")]
@@ -98,11 +117,13 @@ class Interpreter:
             )
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.write(json.dumps({**request, "target": target}) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("{"):
                 reply: dict[str, Any] = json.loads(line)
+                if "error" in reply:
+                    raise AssertionError(reply["error"])
                 return reply
         raise AssertionError("the interpreter's process ended")
 
@@ -134,7 +155,7 @@ def random_inputs(graph: Graph, dtype: DType, n: int, seed: int = 1, positive: b
                 array[..., 2:] = array[..., :2] + 2 * abs(array[..., 2:])
             arrays[value.name] = rounded(abs(array) + 0.5 if positive else array, dtype)
         elif value in rows:
-            arrays[value.name] = source.integers(-1, rows[value], shape)
+            arrays[value.name] = source.integers(-1, rows[value] + 1, shape)
         elif value.name in limits:
             arrays[value.name] = source.integers(0, limits[value.name], shape)
         elif value.type.dtype is DType.BOOL:

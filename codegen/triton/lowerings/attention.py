@@ -22,11 +22,13 @@ def attend(planner: Planner, site: Site) -> None:
     q, kv = tensors[0], tensors[-1]
     queries, width = site.result.type.shape
     depth, packed = width // op.heads, len(tensors) == 1
-    hidden = ""
+    hidden = hidden_ok = ""
     if mask:
-        sample = f"n * {mask.size} + "
-        hidden = f"{sample}(row * {kv.shape[0]})[:, None] + key[None, :]" if mask.rank == 2 else f"{sample}key[None, :]"
-    spec = AttentionKernel(op.causal, hidden, planner.precision, planner.element)
+        hidden, hidden_ok = f"n * {mask.size} + key[None, :]", "key_ok[None, :]"
+    if mask and mask.rank == 2:
+        hidden = f"n * {mask.size} + (row * {kv.shape[0]})[:, None] + key[None, :]"
+        hidden_ok = "row_ok[:, None] & key_ok[None, :]"
+    spec = AttentionKernel(op.causal, hidden, hidden_ok, planner.precision, planner.element)
     tile = planner.tiling.attention(depth, planner.dtype)
     scale = log2(e) / sqrt(depth) if op.scaled else log2(e)
     constants: dict[str, float] = {

@@ -45,7 +45,7 @@ def gather(planner: Planner, site: Site) -> None:
         place, *rest = (axis.text for axis in axes)
         row = body.load(indices, "row", at(body, indices, [place]))
         known = f"({row} >= 0) & ({row} < {x.type.shape[0]})"
-        return body.load(x, "value", at(body, x, [row, *rest], known))
+        return body.load(x, "value", at(body, x, [row, *rest], known), "0.0")
 
     pointwise(planner, site, compute)
 

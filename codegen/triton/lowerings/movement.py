@@ -7,6 +7,7 @@ from itertools import product
 from math import prod
 
 from netdsl.analysis.joined import left_to_copy
+from netdsl.codegen.render import literal
 from netdsl.codegen.triton.index import (
     atom,
     decompose,
@@ -152,20 +153,21 @@ def _pad_channels(planner: Planner, site: Site) -> None:
     def compute(body: Body, axes: Sequence[Coordinate]) -> str:
         texts = _texts(axes)
         inside = [f"({texts[0]} < 3)"]
-        for axis, start in enumerate(starts, 1):
-            if padded.type.shape[axis] > result.type.shape[axis]:
-                texts[axis], condition = _moved_back(body, "chv"[axis], texts[axis], start, result.type.shape[axis])
-                inside.append(condition)
-        return body.load(operand, "value", at(body, operand, texts, " & ".join(inside)))
+        for axis, (start, end) in enumerate(zip(starts, (bottom, right), strict=False), 1):
+            if start or end:
+                extent = result.type.shape[axis]
+                texts[axis], conditions = _moved_back(body, "chv"[axis], texts[axis], start, end, extent)
+                inside += conditions
+        return body.load(operand, "value", at(body, operand, texts, " & ".join(inside)), "0.0")
 
     pointwise(planner, site, compute, padded, "copy_padded")
 
 
-def _moved_back(body: Body, stem: str, coordinate: str, start: int, extent: int) -> tuple[str, str]:
-    """A variable for a coordinate without the padding before it, and the condition that it lies inside."""
+def _moved_back(body: Body, stem: str, coordinate: str, start: int, end: int, extent: int) -> tuple[str, Texts]:
+    """A variable for a coordinate without the padding before it, and the conditions under which it lies inside."""
     name = body.name(stem)
     body.lines.append(f"{name} = {shifted(coordinate, -start)}")
-    return name, f"({name} >= 0) & ({name} < {extent})"
+    return name, [*([f"({name} >= 0)"] if start else []), *([f"({name} < {extent})"] if end else [])]
 
 
 def identity(planner: Planner, site: Site) -> None:
@@ -189,9 +191,9 @@ def pad(planner: Planner, site: Site) -> None:
             start, end = op.padding[place], op.padding[rank + place]
             if not start and not end:
                 continue
-            name, condition = _moved_back(body, "hv"[place], texts[axis], start, extent)
+            name, conditions = _moved_back(body, "hv"[place], texts[axis], start, end, extent)
             if op.mode == "constant":
-                inside.append(condition)
+                inside += conditions
             elif op.mode == "replicate":
                 body.lines.append(f"{name} = tl.minimum(tl.maximum({name}, 0), {extent - 1})")
             else:
@@ -201,10 +203,7 @@ def pad(planner: Planner, site: Site) -> None:
         if not inside:
             return body.load(operand, "value", at(body, operand, texts))
         body.lines.append(f"filled = {' & '.join(inside)}")
-        value = body.load(operand, "value", at(body, operand, texts, "filled"))
-        if op.value:
-            body.lines.append(f"{value} = tl.where(filled, {value}, {float(op.value)!r})")
-        return value
+        return body.load(operand, "value", at(body, operand, texts, "filled"), literal(float(op.value)))
 
     pointwise(planner, site, compute)
 
@@ -244,7 +243,8 @@ def concat(planner: Planner, site: Site) -> None:
                 name = body.name("along")
                 body.lines.append(f"{name} = {shifted(along, -start)}")
                 texts[op.axis] = name
-                part = f"({name} >= 0) & ({name} < {end - start})"
+                last = end == site.result.type.shape[op.axis]
+                part = f"({name} >= 0)" if last else f"({name} >= 0) & ({name} < {end - start})"
                 value = body.load(operand, "part", at(body, operand, texts, part))
                 body.lines.append(f"{joined} = tl.where({name} >= 0, {value}, {joined})")
             else:
@@ -375,7 +375,7 @@ def blur(planner: Planner, site: Site) -> None:
                 if op.up > 1:
                     inside.append(f"({remainder(place, op.up)} == 0)")
                 places.append(quotient(place, op.up))
-            value = body.load(operand, "value", at(body, operand, [channel, *places], " & ".join(inside)))
+            value = body.load(operand, "value", at(body, operand, [channel, *places], " & ".join(inside)), "0.0")
             factor = prod(op.coefficients[k] for k in taps)
             body.lines.append(f"{total} += {value} * {factor!r}")
         return total

@@ -180,13 +180,15 @@ def _normalize(planner: Planner, site: Site, walk: Walk, eps: float, inside: str
     m, k = planner.tiling.rows(walk.length, walk.along_rows)
     whole, m, k = _held(walk.length, m, k)
     if group and inside != "0":
-        channel, mask = f"({group})[:, None] + ({inside})[None, :]", "inside"
+        channel, mask = f"({group})[:, None] + ({inside})[None, :]", f"(k < {walk.length})[None, :]"
     elif group:
-        channel, mask = f"({group})[:, None]", "row_ok[:, None]"
+        channel, mask = f"({group})[:, None]", ""
     else:
         channel, mask = f"({inside})[None, :]", f"(k < {walk.length})[None, :]"
+    # A remainder stays below its divisor beyond the row too.
+    guard = f", mask={mask}" if mask and "%" not in inside else ""
     title = f"Mean 0 and variance 1 over {walk.length} elements, for each row."
-    spec = NormalizeKernel(title, bool(weights), whole, walk.length, eps, channel, mask, x_row, x_step, y_row, y_step)
+    spec = NormalizeKernel(title, bool(weights), whole, walk.length, eps, channel, guard, x_row, x_step, y_row, y_step)
     _launch(planner, site, "normalize", walk, spec, (planner.read(site.operands[0]), *weights), m, k)
 
 

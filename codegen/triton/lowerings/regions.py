@@ -38,8 +38,8 @@ def roi_pool(planner: Planner, site: Site) -> None:
         body.lines += [
             f"base = {_base(body, site, axes)}",
             'value = tl.full(i.shape, float("-inf"), tl.float32)',
-            "for h in tl.range(0, tl.max(tl.where(inside, h_to - h_from, 0))):",
-            "    for v in tl.range(0, tl.max(tl.where(inside, v_to - v_from, 0))):",
+            "for h in tl.range(0, tl.max(h_to - h_from)):",
+            "    for v in tl.range(0, tl.max(v_to - v_from)):",
             "        seen = inside & (h_from + h < h_to) & (v_from + v < v_to)",
             f"        offset = base + {linear([('(h_from + h)', row), ('(v_from + v)', column)])}",
             f'        one = tl.load({pointer} + offset, mask=seen, other=float("-inf")){body.widen(x)}',

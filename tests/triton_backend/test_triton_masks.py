@@ -1,0 +1,218 @@
+"""No kernel has a mask too few or too many: with any one of them taken away, the same net gives an error.
+
+A net of every template is interpreted between margins of NaN, whole, then with each mask, each term of a mask, each
+value that stands for what is masked and each extent of a box's tensor in turn taken away or made larger.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from interpreted import TOLERANCE, Interpreter, SmallTiling, difference, random_inputs, random_weights
+from mutants import Finder
+from small_nets import single
+from test_triton_aot import PARTS
+from test_triton_pairs import block_end, pair
+from test_triton_tma import convolution
+
+from netdsl.codegen.render import environment
+from netdsl.codegen.triton.backend import PACKAGE, compile_graph
+from netdsl.codegen.triton.work import Product, Tables, Tile
+from netdsl.ir.build import GraphBuilder
+from netdsl.ir.graph import Graph
+from netdsl.ops import (
+    LRN,
+    AdaptivePool,
+    Add,
+    Attend,
+    Conv,
+    Fc,
+    Gather,
+    GroupNorm,
+    Gru,
+    Largest,
+    LayerNorm,
+    LogSoftmax,
+    Lstm,
+    MatMul,
+    Mean,
+    Mul,
+    Nms,
+    Pad,
+    Pool,
+    Relu,
+    RoiAlign,
+    RoiPool,
+    Softmax,
+    TopK,
+    Unpool,
+)
+from netdsl.ops.base import Op
+from netdsl.reference.interpret import interpret
+from netdsl.tensor import DType, TensorType
+
+pytestmark = pytest.mark.triton
+FLOAT, HALF, BOOL = DType.FLOAT32, DType.FLOAT16, DType.BOOL
+
+
+@dataclass(frozen=True)
+class Deep(SmallTiling):
+    """Steps of the depth longer than the padding of weights; rows that are read again instead of being held."""
+
+    depth: int = 32
+    held: bool = True
+
+    def matrix(self, product: Product, shape: str) -> Tables:
+        usual = ((1, Tile(16, 16, self.depth)),)
+        box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
+        return ((80, usual), (90, ((1, Tile(16, 16, self.depth, split=self.split, box=box)),)))
+
+    def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
+        return super().rows(depth, along_rows) if self.held else (1024, 16)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net, and how it is compiled and run.
+
+    poisoned  inputs that hold NaN in a second pass: all by default.
+    infinite  in a third pass all of the last axis but its last element is -inf, or hidden by a mask.
+    """
+
+    graph: Graph
+    dtype: DType = FLOAT
+    n: int = 1
+    tiling: SmallTiling = SmallTiling()  # noqa: RUF009
+    target: int = 80
+    poisoned: tuple[str, ...] | None = None
+    infinite: bool = False
+
+
+def layer(op: Op, *shapes: tuple[int, ...], **options: Any) -> Case:
+    return Case(single(op, tuple(map(TensorType, shapes))), **options)
+
+
+def tail(*ops: Op, shape: tuple[int, ...]) -> Graph:
+    """Layers, and after them a sum with a gate and a product with a map."""
+    builder = GraphBuilder("Tail")
+    y = builder.input("x", TensorType(shape))
+    for index, op in enumerate(ops):
+        (y,) = builder.node(op, (y,), name=f"layer{index}")
+    gate = builder.input("gate", TensorType((y.type.shape[0], *[1] * (y.type.rank - 1))))
+    for op, other in ((Add(), gate), (Mul(), builder.input("map", y.type))):
+        (other,) = builder.node(Relu(), (other,), name=f"stored.{other.name}")  # boxes are never fetched from inputs
+        (y,) = builder.node(op, (y, other), name=op.word)
+    return builder.result("y", y).finish()
+
+
+def unpooled() -> Graph:
+    builder = GraphBuilder("Unpool")
+    x = builder.input("x", TensorType((5, 6, 5)))
+    y, at = builder.node(Pool("max", (2,), indices=True), (x,), name="pool")
+    (y,) = builder.node(Unpool((2,), to=(6, 5)), (y, at), name="unpool")
+    return builder.result("y", y).finish()
+
+
+BOXED: dict[str, Any] = {"n": 1, "target": 90}
+CASES: dict[str, tuple[Case, ...]] = {
+    # Of the keys that a query does not see it reads some, at weight 0.
+    "attention": (
+        layer(Attend(2, causal=True), (17, 10), (5, 20), poisoned=()),
+        Case(single(Attend(), (TensorType((17, 12)), TensorType((17,), BOOL))), n=2, poisoned=(), infinite=True),
+        Case(single(Attend(), (TensorType((17, 12)), TensorType((17, 17), BOOL))), poisoned=()),
+    ),
+    "conv_gemm_tma": (Case(pair(Conv(64, (2,), padding=(0, 0, 1, 1)), 24, 3, 3, 24), HALF, **BOXED),),
+    "conv_implicit_gemm": (
+        Case(tail(Conv(17, (2,), padding=(1,)), shape=(17, 2, 2)), n=2),
+        layer(Conv(17, (3,), padding=(1,)), (5, 4, 3), n=2, tiling=Deep()),
+    ),
+    "conv_sum_tma": (Case(block_end((1, 2), 3, 5, 24), HALF, tiling=SmallTiling(split=2), **BOXED),),
+    "conv_tma": (
+        Case(convolution(Conv(24, (2,), padding=(0, 0, 1, 1)), 24, 3, 5), HALF, tiling=Deep(), **BOXED),
+        Case(convolution(Conv(24, (2,), (2,), (1,)), 16, 6, 6), HALF, tiling=SmallTiling(split=2), **BOXED),
+    ),
+    "depthwise": (Case(tail(Conv(9, (3,), padding=(1,), groups=9), shape=(9, 3, 3)), n=2),),
+    "gemm": (Case(tail(Fc(17), shape=(17,)), n=17), layer(MatMul(), (2, 17, 17), (2, 17, 17))),
+    "gemm_tma": (Case(tail(Relu(), Fc(24), shape=(40,)), HALF, 17, Deep(split=2), 90),),
+    "nms": (layer(Nms(9, 0.2), (17, 4), (17,), n=3),),
+    "normalize": (
+        layer(GroupNorm(3), (9, 3, 3), n=2),
+        layer(LayerNorm(), (3, 9), n=2),
+        layer(LayerNorm(axis=0), (9, 5)),
+        layer(GroupNorm(3), (9, 3, 3), n=2, tiling=Deep(held=False)),
+    ),
+    "pointwise": (
+        Case(tail(Relu(), shape=(5, 17))),
+        layer(Pad((1, 2, 0, 1)), (3, 3, 5)),
+        layer(LRN(3), (17, 2, 2)),
+        Case(single(Gather(), (TensorType((9, 4)), TensorType((5,), DType.INT64))), n=3),
+        layer(RoiPool((2, 2), 4), (3, 5, 5), (11, 4), poisoned=("x0",)),
+        layer(RoiAlign((2, 2), 8), (3, 5, 5), (11, 4), poisoned=("x0",)),
+    ),
+    "pool": (
+        layer(Pool("max", (3,), (2,), (1,)), (9, 4, 5), n=2),
+        layer(Pool("max", (3,), (2,), (1,), indices=True), (9, 4, 5), poisoned=(), infinite=True),
+        layer(Pool("avg", (3,), (2,), (1,), ceil=True), (9, 4, 4), n=2),
+        layer(AdaptivePool("avg", (3, 3)), (9, 5, 5), n=2),
+    ),
+    "recurrence": (
+        layer(Lstm(33, initial=True), (2, 5), (33,), (33,)),
+        layer(Lstm(3), (2, 5), n=17),
+        layer(Gru(33, initial=True), (2, 5), (33,)),
+        layer(Gru(3), (2, 5), n=17),
+    ),
+    "reduce": (
+        layer(Mean(), (5, 17)),
+        layer(Largest((0,)), (17, 5)),
+    ),
+    "softmax": (
+        layer(Softmax(), (5, 17)),
+        layer(LogSoftmax(0), (17, 5)),
+        layer(Softmax(), (5, 17), tiling=Deep(held=False), infinite=True),
+    ),
+    "top_k": (layer(TopK(5), (3, 37)),),
+    "unpool": (Case(unpooled()),),
+}
+
+
+def passes(case: Case) -> list[dict[str, Any]]:
+    """Inputs: random ones, once more with NaN as the last element of each sample, and with infinite ones if need be."""
+    inputs, poisoned, *infinite = (random_inputs(case.graph, case.dtype, case.n) for _ in range(2 + case.infinite))
+    for name, array in poisoned.items():
+        if array.dtype == np.float32 and (case.poisoned is None or name in case.poisoned):
+            array.reshape(len(array), -1)[:, -1] = np.nan
+    for given in infinite:
+        masks = [array for array in given.values() if array.dtype == bool]
+        for array in masks or given.values():
+            array[..., :-1] = True if masks else -np.inf
+    return [inputs, poisoned, *infinite]
+
+
+@pytest.mark.parametrize("template", CASES)
+def test_every_mask_is_needed(interpreter: Interpreter, template: str) -> None:
+    needed: dict[str, str] = {}
+    for case in CASES[template]:
+        artifact = compile_graph(case.graph, case.dtype, tiling=case.tiling)
+        weights, inputs = random_weights(case.graph, case.dtype), passes(case)
+        for given in inputs:
+            found = interpreter.run(artifact.source, given, weights, case.target)
+            for ours, wanted in zip(found, interpret(case.graph, given, weights, np.float64), strict=True):
+                assert difference(ours, wanted, 0.5) <= 4 * TOLERANCE[case.dtype]
+        names = set(re.findall(rf"  kernel (\w+) = {template} ", artifact.plan))
+        mutants = {f"{item.what}: {item.statement}": item for item in Finder(artifact.source).mutants(names)}
+        rest = {key: item for key, item in mutants.items() if not needed.get(key)}
+        assert mutants
+        given = [(item.kernel, item.text) for item in rest.values()]
+        faults, boxes = interpreter.faults(artifact.source, inputs, weights, given, case.target)
+        needed |= dict(zip(rest, faults, strict=True))
+        needed |= {key: fault or needed.get(key, "") for key, fault in boxes.items()}
+    assert [key for key, fault in needed.items() if not fault] == []
+
+
+def test_every_template_has_a_net() -> None:
+    templates = environment(PACKAGE).list_templates(filter_func=lambda name: name.endswith(".py.j2"))
+    assert set(CASES) == {name.removesuffix(".py.j2") for name in templates} - set(PARTS)
