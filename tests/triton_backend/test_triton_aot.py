@@ -255,3 +255,37 @@ def test_the_command_lists_every_kernel(folder: Path, capsys: pytest.CaptureFixt
     shown = capsys.readouterr()
     assert "conv_tma 1x2x8x64x16  conv" in shown.out
     assert "0 with spills" in shown.err
+
+
+class Driver:
+    """What Triton asks of a GPU while it compiles for one."""
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> object:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+
+def test_kernels_are_compiled_before_the_first_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch, triton = pytest.importorskip("torch"), pytest.importorskip("triton")
+    builder = GraphBuilder("Early")
+    (y,) = builder.node(Relu(), (builder.input("x", TensorType((16,))),), name="relu")
+    (y,) = builder.node(Fc(16), (y,), name="fc")
+    path = folder / "early.py"
+    compile_graph(builder.result("y", y).finish(), DType.FLOAT16).write(path)
+    module, device = aot.load_module(path), torch.device("meta")
+    seen: list[str] = []
+    monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
+    monkeypatch.setattr(triton.knobs.compilation, "listener", lambda src, **_: seen.append(src.name))
+    model = module.Model({name: torch.empty(s, device=device) for name, s in module.WEIGHTS.items()}, device, 90)
+    model.launch = module.launch_early
+    for _ in range(2):
+        inputs = tuple(torch.empty((1, *s), dtype=dtype, device=device) for s, _, dtype in module.INPUTS.values())
+        model._compile(module.Workspace(1, device), inputs, module.empty_results(1, device), 1)
+    assert sorted(seen) == ["gemm_tma", "relu"]

@@ -17,6 +17,7 @@ from mutants import Finder
 from small_nets import single
 from test_triton_aot import PARTS
 from test_triton_pairs import block_end, pair
+from test_triton_separable import depthwise, separable
 from test_triton_tma import convolution
 
 from netdsl.codegen.render import environment
@@ -136,6 +137,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(convolution(Conv(24, (2,), (2,), (1,)), 16, 6, 6), HALF, tiling=SmallTiling(split=2), **BOXED),
     ),
     "depthwise": (Case(tail(Conv(9, (3,), padding=(1,), groups=9), shape=(9, 3, 3)), n=2),),
+    "depthwise_gemm": (Case(separable(depthwise(17), (17, 3, 3), 17), HALF),),
     "gemm": (Case(tail(Fc(17), shape=(17,)), n=17), layer(MatMul(), (2, 17, 17), (2, 17, 17))),
     "gemm_tma": (Case(tail(Relu(), Fc(24), shape=(40,)), HALF, 17, Deep(split=2), 90),),
     "nms": (layer(Nms(9, 0.2), (17, 4), (17,), n=3),),
