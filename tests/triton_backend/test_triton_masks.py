@@ -7,7 +7,7 @@ value that stands for what is masked and each extent of a box's tensor in turn t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from test_triton_tma import convolution
 
 from netdsl.codegen.render import environment
 from netdsl.codegen.triton.backend import PACKAGE, compile_graph
-from netdsl.codegen.triton.work import Product, Tables, Tile
+from netdsl.codegen.triton.work import Pair, Product, Separable, Tables, Tile
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import (
@@ -71,6 +71,12 @@ class Deep(SmallTiling):
         usual = ((1, Tile(16, 16, self.depth)),)
         box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, self.depth, split=self.split, box=box)),)))
+
+    def pair(self, pair: Pair, shape: str = "") -> Tables:
+        usual = super().pair(pair, shape)
+        if not isinstance(pair, Separable):
+            return usual
+        return tuple((target, tuple((n, tile and replace(tile, k=self.depth)) for n, tile in t)) for target, t in usual)
 
     def rows(self, depth: int, along_rows: bool) -> tuple[int, int]:
         return super().rows(depth, along_rows) if self.held else (1024, 16)
@@ -137,7 +143,9 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(convolution(Conv(24, (2,), (2,), (1,)), 16, 6, 6), HALF, tiling=SmallTiling(split=2), **BOXED),
     ),
     "depthwise": (Case(tail(Conv(9, (3,), padding=(1,), groups=9), shape=(9, 3, 3)), n=2),),
-    "depthwise_gemm": (Case(separable(depthwise(17), (17, 3, 3), 17), HALF),),
+    "depthwise_gemm": (
+        Case(separable(depthwise(33, (2,), padding=(1,)), (33, 2, 2), 17, between=(Relu(),)), HALF, tiling=Deep()),
+    ),
     "gemm": (Case(tail(Fc(17), shape=(17,)), n=17), layer(MatMul(), (2, 17, 17), (2, 17, 17))),
     "gemm_tma": (Case(tail(Relu(), Fc(24), shape=(40,)), HALF, 17, Deep(split=2), 90),),
     "nms": (layer(Nms(9, 0.2), (17, 4), (17,), n=3),),
