@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(tail(Conv(17, (2,), padding=(1,)), shape=(17, 2, 2)), n=2),
         layer(Conv(17, (3,), padding=(1,)), (5, 4, 3), n=2, tiling=Deep()),
     ),
-    "conv_pool": (Case(stem(Conv(24, (4, 3), padding=(1,)), LARGEST, 7, 9, after=(PRelu(),)), HALF),),
+    "conv_pool": (Case(stem(Conv(24, (4, 3), padding=(1,)), LARGEST, 8, 9, after=(PRelu(),)), HALF),),
     "conv_sum_tma": (Case(block_end((1, 2), 3, 5, 24), HALF, tiling=SmallTiling(split=2), **BOXED),),
     "conv_tma": (
         Case(convolution(Conv(24, (2,), padding=(0, 0, 1, 1)), 24, 3, 5), HALF, tiling=Deep(), **BOXED),
