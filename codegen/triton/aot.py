@@ -104,7 +104,15 @@ def _kind(value: Any) -> str:
     """Triton's name of an argument's type."""
     if isinstance(value, int):
         return "i32"
-    names = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int64": "i64", "int32": "i32", "bool": "i1"}
+    names = {
+        "float8_e4m3fn": "fp8e4nv",
+        "float32": "fp32",
+        "float16": "fp16",
+        "bfloat16": "bf16",
+        "int64": "i64",
+        "int32": "i32",
+        "bool": "i1",
+    }
     if hasattr(value, "block_shape"):
         return f"tensordesc<{names[str(value.base.dtype).removeprefix('torch.')]}{list(value.block_shape)}>"
     return "*" + names[str(value.dtype).removeprefix("torch.")]

@@ -15,6 +15,7 @@ from netdsl.codegen.render import SHARED, environment
 from netdsl.codegen.triton.cost import Estimate, floor, predict, rate
 from netdsl.codegen.triton.devices import DEVICES, H200
 from netdsl.codegen.triton.expressions import CONSTANT, HELPERS
+from netdsl.codegen.triton.float8 import LARGEST, ROOM, scales
 from netdsl.codegen.triton.kernels import BodyText, Call
 from netdsl.codegen.triton.lowerings.pairs import pair_products
 from netdsl.codegen.triton.lowerings.pointwise import copy
@@ -39,7 +40,7 @@ from netdsl.tensor import DType, Layout, TensorType, shape_text
 PACKAGE = "netdsl.codegen.triton"
 KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
 """Operators that it computes: in kernels, by others, or when weights are loaded."""
-DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16)
+DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16, DType.FLOAT8)
 TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma", "conv_sum_tma", "conv_pool_tma")
 SHARES = frozenset(("convolve", "multiply", "add_products"))
 """Functions of a module that launch products whose depth several programs can share."""
@@ -49,9 +50,10 @@ PREDICTED = (
     "tile: rows x columns x depth / programs that share the depth. us, limit: microseconds and what limits them, for",
     f"{SHOWN[0]} and {SHOWN[1]} samples on an {H200.name}. A cost model predicts them; none of this was measured.",
 )
-TOLERANCE = {DType.FLOAT32: 2e-5, DType.TF32: 2e-3, DType.FLOAT16: 2e-3, DType.BFLOAT16: 1.6e-2}
+EIGHT = "float8: tensors that products make for each other, where all that read them can; all else is float16."
+TOLERANCE = {DType.FLOAT32: 2e-5, DType.TF32: 2e-3, DType.FLOAT16: 2e-3, DType.BFLOAT16: 1.6e-2, DType.FLOAT8: 0.1}
 """Largest difference over the largest element by which two orders of a layer's sums may differ: a few roundings."""
-STORED = {DType.TF32: "float32"}
+STORED = {DType.TF32: "float32", DType.FLOAT8: "float16"}
 """PyTorch's name of the element type in memory, where it is another than ours."""
 
 
@@ -63,7 +65,7 @@ def compile_graph(
     observe: Observer | None = None,
     tiling: Tiling | None = None,
 ) -> Artifact:
-    """One module that computes `graph` in float32, tf32, float16 or bfloat16, accumulating in float32.
+    """One module that computes `graph` in float32, tf32, float16, bfloat16 or float8, accumulating in float32.
 
     `source_name` is the `.net` file's name, for comments; `init_command` makes weights, for the message where there are
     none (by default `netdsl init` with that name). `observe` sees every stage; `tiling` chooses blocks. Raises NetError
@@ -122,7 +124,9 @@ def _lower(graph: Graph, dtype: DType, tiling: Tiling) -> Program:
     at_load, at_run = constants(graph)
     known = {parameter.value for parameter in graph.parameters}
     known.update(value for node in at_load for value in node.outputs)
-    planner = Planner(graph, dtype, tiling, frozenset(known), reserved_names(), parts)
+    eight = dtype is DType.FLOAT8
+    planner = Planner(graph, DType.FLOAT16 if eight else dtype, tiling, frozenset(known), reserved_names(), parts)
+    planner.scales = scales(graph, parts) if eight else {}
     makers: dict[Value, Site] = {}
     for node in (*at_run, *graph.nodes):
         whole = site(node)
@@ -174,17 +178,20 @@ def _render(graph: Graph, program: Program, dtype: DType, source_name: str, init
             header=header(graph.name, source_name, "triton", dtype),
             title=f"{comment(graph.name)} on an NVIDIA GPU.",
             table=_table(program),
-            legend=[*legend(program.plan.launches), *PREDICTED],
+            legend=[*legend(program.plan.launches), *PREDICTED, *([EIGHT] if dtype is DType.FLOAT8 else [])],
             program=program,
             boxes=any(kernel.template in TMA for kernel in program.plan.kernels),
             shares=bool(program.forms & SHARES),
             batches=BATCHES,
             device=H200.name,
             target=H200.target,
-            devices=[(target, (gpu.name, rate(gpu, dtype), gpu.memory)) for target, gpu in DEVICES.items()],
+            devices=[(t, (gpu.name, rate(gpu, dtype), gpu.memory)) for t, gpu in DEVICES.items() if dtype in gpu.macs],
             net=graph.name,
             tolerance=TOLERANCE[dtype],
             exact=dtype is DType.FLOAT32,
+            eight=dtype is DType.FLOAT8,
+            largest=LARGEST,
+            room=ROOM,
             label=dtype.label,
             tuned=tuned,
             counts=MOST_PROGRAMS,

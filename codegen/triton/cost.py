@@ -95,16 +95,15 @@ def amounts(work: Work) -> tuple[Amounts, ...]:
     """What a launch has to do at least, for each layer of a pair: each tensor moved once."""
     if isinstance(work, Chain | Sum | Separable | Pooled):
         return (*amounts(work.first), *amounts(work.second))
-    if isinstance(work, Traffic):
-        macs, moved = 0, work.moved
-    elif isinstance(work, Depthwise):
-        macs, moved = 0, work.source + (1 + work.reads) * prod(work.out) * work.channels
-    else:
-        height, width = work.out
-        macs, moved = work.macs, work.source + (1 + work.reads) * height * width * work.columns * work.groups
     size = work.dtype.size
-    once = work.weights + (0 if work.samples else moved)
-    return (Amounts(work.samples * macs, work.samples * moved * size, once * size),)
+    if isinstance(work, Traffic):
+        macs, moved = 0, work.moved * size
+    elif isinstance(work, Depthwise):
+        macs, moved = 0, (work.source + (1 + work.reads) * prod(work.out) * work.channels) * size
+    else:
+        macs, moved = work.macs, work.source * size + (1 + work.reads) * work.result
+    once = work.weights * size + (0 if work.samples else moved)
+    return (Amounts(work.samples * macs, work.samples * moved, once),)
 
 
 def rate(device: Device, dtype: DType) -> float:
@@ -201,17 +200,15 @@ def _product(work: Product, tile: Tile, device: Device, batch: int, pooled: int 
     """`pooled`: of how many elements of the result the largest alone is written."""
     samples = max(work.samples, 1) * (batch if work.samples else 1)
     size = work.dtype.size
-    height, width = work.out
-    rows = samples * height * width
     programs = row_tiles(work, tile, samples) * ceil(work.columns / tile.n) * work.groups * tile.split
     steps = ceil(work.taps * ceil(work.depth / tile.k) / tile.split)
     busiest = ceil(programs / device.processors)
     tensor = tile.m * tile.n * tile.k / device.macs[work.dtype] / device.clock
     shared = tile.k * size * _shared_reads(tile, bool(tile.box)) / SHARED_RATE / device.clock
-    result = rows * work.columns * work.groups * size / pooled
+    result = samples * work.result / pooled
     sums = 2 * programs * tile.m * tile.n * 4 if tile.split > 1 else 0
     wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
-    drain = DRAIN + (1 + work.reads) * tile.m * tile.n * size / (64 * device.clock)
+    drain = DRAIN + (1 + work.reads) * tile.m * tile.n * (work.kept or work.dtype).size / (64 * device.clock)
     if tile.split > 1:
         drain += device.latency + tile.split * tile.m * tile.n * 4 / (64 * device.clock)
     rounds = ceil(busiest / resident(tile, work.dtype, device))
@@ -291,7 +288,7 @@ def _chain(work: Chain, tile: Tile, device: Device, batch: int) -> Estimate:
     steps = [count for count, _, _ in parts]
     ahead = (tile.stages - 1, 1)
     waits = [max(tensor[i], shared[i], device.latency / ahead[i]) for i in (0, 1)]
-    result = samples * second.out[0] * second.out[1] * second.columns * size
+    result = samples * second.result
     fetched = size * (steps[0] * (tile.m + work.hidden) * tile.k + second.columns * work.hidden)
     moved = (1 + second.reads) * result
     drain = DRAIN + (1 + second.reads) * tile.m * second.columns * size / (64 * device.clock)

@@ -15,7 +15,7 @@ class Device:
     target         compute capability times ten of the kind that it stands for: 80, 89, 90.
     processors     streaming multiprocessors (SMs).
     clock          cycles in a microsecond, as products run: below the highest.
-    macs           multiply-accumulates a cycle in one processor, by element type.
+    macs           multiply-accumulates a cycle in one processor, by element type; those it lacks have no entry.
     memory, l2     bytes a microsecond from device memory and from the second-level cache, as reached in practice.
     shared         bytes of shared memory in a processor; a block may have 1 KiB less.
     latency        microseconds from asking for a tile to having it.
@@ -35,12 +35,13 @@ class Device:
     launch: float
 
 
-def _macs(half: int, tf32: int, float32: int) -> dict[DType, int]:
-    return {DType.FLOAT16: half, DType.BFLOAT16: half, DType.TF32: tf32, DType.FLOAT32: float32}
+def _macs(half: int, tf32: int, float32: int, float8: int = 0) -> dict[DType, int]:
+    rates = {DType.FLOAT16: half, DType.BFLOAT16: half, DType.TF32: tf32, DType.FLOAT32: float32}
+    return {**rates, DType.FLOAT8: float8} if float8 else rates
 
 
 H200 = Device(
-    name="H200", target=90, processors=132, clock=1600, macs=_macs(2048, 1024, 128),
+    name="H200", target=90, processors=132, clock=1600, macs=_macs(2048, 1024, 128, float8=4096),
     memory=4.3e6, l2=6.5e6, shared=228 << 10, latency=0.8, launch=0.9,
 )  # fmt: skip
 """NVIDIA H200 SXM data sheet. 2 * 132 * 2048 * 1.6e9 = 865e12 FLOP/s; 4.8 TB/s of memory, 90% of it in practice."""
@@ -50,7 +51,7 @@ A100 = Device(
 )  # fmt: skip
 """NVIDIA A100 SXM 80 GB data sheet. 2 * 108 * 1024 * 1.3e9 = 288e12 FLOP/s; 2.04 TB/s of memory."""
 L40 = Device(
-    name="L40", target=89, processors=142, clock=2200, macs=_macs(256, 128, 128),
+    name="L40", target=89, processors=142, clock=2200, macs=_macs(256, 128, 128, float8=512),
     memory=0.78e6, l2=3.5e6, shared=100 << 10, latency=0.8, launch=1.5,
 )  # fmt: skip
 """NVIDIA L40 data sheet. 2 * 142 * 256 * 2.2e9 = 160e12 FLOP/s; 864 GB/s of memory. Stands for sm_86 and later too."""

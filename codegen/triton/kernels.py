@@ -25,10 +25,12 @@ class BodyText:
 class ConvKernel:
     """`conv_implicit_gemm.py.j2`. `element` is the cast of what is multiplied, `precision` that of `tl.dot`.
 
+    scaled  operands are float8: sums are multiplied by the scales of both.
     packed  a step of the depth spans kernel positions and channels together, for few input channels.
     """
 
     bias: bool
+    scaled: bool
     packed: bool
     precision: str
     element: str
@@ -40,6 +42,7 @@ class GemmKernel:
     """`gemm.py.j2`. `batched`: a product for each z; `x_z`, `w_z` then begin the offsets of its matrices."""
 
     bias: bool
+    scaled: bool
     batched: bool
     x_z: str
     w_z: str
@@ -67,6 +70,7 @@ class TmaKernel:
     """`conv_tma.py.j2` and `gemm_tma.py.j2`. `located`: the tail asks where the elements of a tile lie."""
 
     bias: bool
+    scaled: bool
     precision: str
     located: bool
     body: BodyText

@@ -81,12 +81,14 @@ class Place:
 class Body:
     """Statements of a kernel that compute on a tile, as they are collected.
 
+    scales      float8 values, each with its scale.
     parameters  pointers that the statements read, by the value they stand for.
     lines       statements, each with what follows `#` as its comment.
     """
 
     place: Place
     half: bool
+    scales: Mapping[Value, Value] = field(default_factory=dict)
     parameters: dict[Value, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
@@ -126,8 +128,11 @@ class Body:
         return variable
 
     def widen(self, value: Value) -> str:
-        """The cast after a load: all arithmetic is in float32."""
-        return ".to(tl.float32)" if self.half and value.type.dtype.is_float else ""
+        """The cast after a load: all arithmetic is in float32. Float8 values are multiplied by their scale."""
+        cast = ".to(tl.float32)" if self.half and value.type.dtype.is_float else ""
+        if value in self.scales:
+            cast += f" * tl.load({self.parameter(self.scales[value], 'scale')})"
+        return cast
 
     def apply(self, node: Node, variables: dict[Value, str], outer: Mapping[Value, Value]) -> None:
         """One elementwise operation; its result gets a variable.

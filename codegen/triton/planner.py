@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -20,6 +20,10 @@ from netdsl.tensor import DType
 
 ELEMENT = {DType.FLOAT16: "float16", DType.BFLOAT16: "bfloat16"}
 """Triton's and PyTorch's names of the element types that are not float32."""
+
+
+ONE = "torch.ones(1)"
+"""The scale of a float8 value until it is calibrated."""
 
 
 class Packed(NamedTuple):
@@ -59,7 +63,8 @@ class Planner:
     """The state of one lowering. `constants` are the values that exist once weights are loaded.
 
     `parts` says which values are stored inside another. `padded` has, for a map stored with a channel of zeros more
-    than it has, the value that is stored, perhaps with its padding around it.
+    than it has, the value that is stored, perhaps with its padding around it. `scales` has the values that are stored
+    in float8, each with its scale.
     """
 
     graph: Graph
@@ -72,6 +77,7 @@ class Planner:
     steps: list[Step] = field(default_factory=list)
     aliases: dict[Value, Value] = field(default_factory=dict)
     shapes: dict[tuple[object, ...], Shape] = field(default_factory=dict)
+    scales: Mapping[Value, Value] = field(default_factory=dict)
     padded: dict[Value, Bordered] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,11 +102,17 @@ class Planner:
 
     def body(self, place: Place, taken: Sequence[str] = ()) -> Body:
         """An empty body of a kernel whose own names are `taken`."""
-        return Body(place, self.half, _taken=set(taken))
+        return Body(place, self.half, self.scales, _taken=set(taken))
+
+    def stored(self, value: Value) -> DType:
+        """The element type of an activation."""
+        return DType.FLOAT8 if self.source(value) in self.scales else self.dtype
 
     def read(self, value: Value) -> Argument:
         """A value as an argument: activations as they are, weights in float32 and in their order of storage."""
         value = self.source(value)
+        if value in self.scales.values():
+            return Packed(value, ONE)
         if value not in self.constants:
             return value
         axes = storage_axes(value.type)

@@ -11,13 +11,15 @@ from netdsl.codegen.printing import Bracket
 from netdsl.codegen.printing import lines as broken
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.expressions import constant_expression
-from netdsl.codegen.triton.planner import Packed
+from netdsl.codegen.triton.planner import ONE, Packed
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.norm import BatchNormScale
 
 WIDTH = 112
-OWN = ("cast", "matrix", "p", "sine_table", "torch", "w")
+OWN = ("cast", "eights", "matrix", "p", "row_scales", "sine_table", "torch", "w")
 """What the functions call or hold themselves."""
+TIGHT = ("cast(", "eights(", "matrix(", "row_scales(", ONE)
+"""How expressions begin that make tensors without gaps."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Preparation:
             else:
                 lines += self._call(group)
         lines += self._packed([parameter.value for parameter in self._graph.parameters])
+        lines += self._packed([pack.value for pack in self._packs if pack.form == ONE])
         return tuple(self._recipes.values()), tuple(lines)
 
     def _packed(self, values: Sequence[Value]) -> list[str]:
@@ -99,8 +102,8 @@ def _expression(node: Node, texts: Mapping[Value, str]) -> str:
 
 def _form(pack: Packed, texts: Mapping[Value, str]) -> str:
     """A weight as a kernel reads it, without gaps."""
-    form = pack.form.format(texts[pack.value])
-    return form if form.startswith(("cast(", "matrix(")) else f"{form}.contiguous()"
+    form = pack.form.format(texts.get(pack.value))
+    return form if form.startswith(TIGHT) else f"{form}.contiguous()"
 
 
 def _unpacked(targets: Sequence[str], function: str, arguments: Sequence[str]) -> list[str]:

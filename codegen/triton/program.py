@@ -14,7 +14,7 @@ from netdsl.codegen.plan import Buffer, Launch, Plan
 from netdsl.codegen.prelude import common_prefix
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.cost import amounts, predict
-from netdsl.codegen.triton.devices import H200
+from netdsl.codegen.triton.devices import DEVICES, H200
 from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
@@ -23,7 +23,7 @@ from netdsl.codegen.triton.prepare import Preparation, Recipe
 from netdsl.codegen.triton.tiling import BATCHES
 from netdsl.codegen.triton.work import Tile
 from netdsl.ir.graph import Graph, Node, Value
-from netdsl.tensor import TensorType, shape_text
+from netdsl.tensor import DType, TensorType, shape_text
 
 ALIGNMENT = 128
 """Buffers start at multiples of this many bytes, for any batch: whole cache lines, and what wide loads ask for."""
@@ -81,6 +81,7 @@ class Program:
     uses_matrix: bool
     uses_cast: bool
     uses_sines: bool
+    uses_eights: bool
     buffers: tuple[Place, ...]
     steps: tuple[Statement, ...]
     inputs: tuple[tuple[str, Value], ...]
@@ -150,6 +151,7 @@ class Printer:
             steps.append(Statement(_note(whole.launch), lines))
         shapes = tuple(self.planner.shapes.values())
         tiles = [tile for shape in shapes for _, table in shape.tables for _, tile in table if tile]
+        targets = [target for target in DEVICES if shapes and all(target in dict(shape.tables) for shape in shapes)]
         types = [*(value.type for value in self.graph.inputs), *(result.type for _, result in self.results)]
         recipes, prepare = Preparation(self.graph, self._packs, self.planner.top).run(self.at_load)
         text = "\n".join((*prepare, *(line for recipe in recipes for line in recipe.body)))
@@ -174,7 +176,7 @@ class Printer:
                     target,
                     tuple(line for shape in shapes for line in _tile_lines(shape, target)),
                 )
-                for target, _ in (shapes[0].tables if shapes else ())
+                for target in targets
             ),
             max((tile.m * tile.n for tile in tiles if tile.split > 1), default=0),
             frozenset(forms),
@@ -185,6 +187,7 @@ class Printer:
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
             "sine_table(" in text,
+            "eights(" in text,
             tuple(self._printed(buffer) for buffer in buffers),
             tuple(steps),
             tuple((self._inputs(value.name), value) for value in self.graph.inputs),
@@ -208,7 +211,7 @@ class Printer:
 
     def _place(self, ranges: dict[Value, tuple[int, int]]) -> tuple[tuple[Buffer, ...], int]:
         names = {value: self._buffers(value.name, value.name.removeprefix(self._prefix)) for value in ranges}
-        sizes = {value: activation_bytes(value.type, self.planner.dtype) for value in ranges}
+        sizes = {value: activation_bytes(value.type, self.planner.stored(value)) for value in ranges}
         # A multiple of the alignment per sample: then every batch is aligned.
         plan = plan_memory(((names[v], sizes[v], first, last) for v, (first, last) in ranges.items()), ALIGNMENT)
         for value, name in names.items():
@@ -216,10 +219,13 @@ class Printer:
         for value, (whole, start) in self.planner.parts.items():
             flat = self._texts[whole] + ("" if whole in names else ".view(-1)")
             self._texts[value] = f"{flat}[{start}:]" if start else flat
-        return tuple(Buffer(names[v], v.type, plan.offsets[names[v]], sizes[v]) for v in ranges), plan.bytes
+        types = {v: v.type._replace(dtype=DType.FLOAT8) if v in self.planner.scales else v.type for v in ranges}
+        return tuple(Buffer(names[v], types[v], plan.offsets[names[v]], sizes[v]) for v in ranges), plan.bytes
 
     def _printed(self, buffer: Buffer) -> Place:
-        element = "" if buffer.type.dtype.is_float else f", torch.{buffer.type.dtype.label}"
+        eight = buffer.type.dtype is DType.FLOAT8
+        stored = "float8_e4m3fn" if eight else buffer.type.dtype.label
+        element = f", torch.{stored}" if eight or not buffer.type.dtype.is_float else ""
         order = " channels last" if storage_axes(buffer.type) != tuple(range(buffer.type.rank)) else ""
         return Place(buffer.name, buffer.offset, buffer.size, element, f"{shape_text(buffer.type.shape)}{order}")
 

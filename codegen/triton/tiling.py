@@ -99,7 +99,8 @@ class DefaultTiling:
 @lru_cache(maxsize=4096)
 def tables(product: Product) -> Tables:
     """The tiles of least predicted time, for every target."""
-    return tuple((target, _tiles(product, device)) for target, device in DEVICES.items())
+    kinds = (device for device in DEVICES.values() if product.dtype in device.macs)
+    return tuple((device.target, _tiles(product, device)) for device in kinds)
 
 
 @lru_cache(maxsize=4096)
@@ -235,7 +236,7 @@ def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
         return
     # A depth that is no multiple of 8 is read element by element, which takes registers; a short one wastes a step.
     long = product.dtype is not DType.TF32 and depth % 8 == 0 and (depth % 64 == 0 or depth >= 256)
-    k = min(max(power_above(depth), 16), 64 if long else 32)
+    k = min(max(power_above(depth), _least_depth(product)), 64 if long else 32)
     widest = min(max(power_above(columns), 16), 128)
     for m in (16, 64, 128):
         for n in sorted({min(widest, 64), widest}):
@@ -272,9 +273,14 @@ def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
 def _box_depth(product: Product) -> int:
     """Elements of the depth in a box: 128 bytes, as the copy engine swizzles them, or fewer."""
     k = 128 // product.dtype.size
-    while k > 16 and (product.depth % k if product.even else k >= 2 * product.depth):
+    while k > _least_depth(product) and (product.depth % k if product.even else k >= 2 * product.depth):
         k //= 2
     return k
+
+
+def _least_depth(product: Product) -> int:
+    """What the matrix units sum up at once, at least in the kernels that are here."""
+    return 32 if product.dtype is DType.FLOAT8 else 16
 
 
 def _separated(pair: Separable, device: Device, batch: int) -> Iterator[Tile]:

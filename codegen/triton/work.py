@@ -60,6 +60,7 @@ class Product:
     reads       tensors of the result's size that the tail reads.
     boxes       how tiles of the operand can be fetched whole (TMA): "", "rows" or "windows"; `even`: at stride 2.
     near        windows of few channels, of which a step of the depth spans several places.
+    kept        element type of the result, and of what the tail reads of its size, where it is not `dtype`.
     """
 
     samples: int
@@ -75,6 +76,13 @@ class Product:
     boxes: str = ""
     even: bool = False
     near: Near | None = None
+    kept: DType | None = None
+
+    @property
+    def result(self) -> int:
+        """Bytes of a sample's result."""
+        height, width = self.out
+        return height * width * self.columns * self.groups * (self.kept or self.dtype).size
 
     @property
     def macs(self) -> int:

@@ -71,11 +71,17 @@ class Interpreter:
         self.process: subprocess.Popen[str] | None = None
 
     def run(
-        self, source: str, inputs: Mapping[str, Any], weights: Mapping[str, Any], target: int = 80
+        self,
+        source: str,
+        inputs: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        target: int = 80,
+        calibrate: bool = False,
     ) -> tuple[Any, ...]:
         """The results of a module, as NumPy arrays, with the kernels and tiles of a kind of GPU."""
         path = str(self.folder / "outputs")
-        self._ask({**self._files(source, weights), "inputs": self._saved("inputs", inputs), "outputs": path}, target)
+        request = {"inputs": self._saved("inputs", inputs), "outputs": path, "calibrate": calibrate}
+        self._ask({**self._files(source, weights), **request}, target)
         results = load_file(path)
         return tuple(results[f"y{index}"] for index in range(len(results)))
 

@@ -230,6 +230,19 @@ def test_separable_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, 
         assert bool(item.mma) is (arch < 90 and dtype is DType.FLOAT16), item
 
 
+@pytest.mark.parametrize("arch", [89, 90])
+def test_kernels_of_float8_fit_and_use_tensor_cores(folder: Path, arch: int) -> None:
+    kernels = aot.distinct(generated(folder, "boxes", DType.FLOAT8), [8], arch)
+    eights = [launched for launched, _ in kernels if "w_scale" in dict(launched.signature)]
+    assert len(eights) >= 3
+    for launched in eights:
+        kinds = dict(launched.signature)
+        assert all("fp8e4nv" in kinds[name] for name in "xw"), "so the matrix units multiply e4m3 by e4m3"
+        item = aot.compile_launch(launched, arch)
+        assert sound(item), item
+        assert item.wgmma if arch == 90 else item.mma, item
+
+
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("dtype", [DType.FLOAT16])
 def test_other_kernels_fit(folder: Path, dtype: DType, arch: int) -> None:

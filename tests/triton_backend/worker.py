@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from triton import language as tl
+from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpreterBuilder, InterpreterError
 
 MARGIN = 64
@@ -92,6 +94,17 @@ def watch(guarded: Guarded) -> None:
     InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store = load, store
 
 
+def convert(data: Any, source: Any, target: Any, rounding: Any) -> Any:
+    """Floating-point numbers in another type. PyTorch rounds to float8: the interpreter loses carries there."""
+    if tl.float8e4nv not in (source, target):
+        return CONVERT(data, source, target, rounding)
+    found = torch.from_numpy(np.ascontiguousarray(data)).view(ELEMENTS[source]).to(ELEMENTS[target])
+    return found.view(getattr(torch, f"uint{target.primitive_bitwidth}")).numpy()
+
+
+ELEMENTS = {tl.float8e4nv: torch.float8_e4m3fn, tl.float16: torch.float16, tl.float32: torch.float32}
+CONVERT = interpreter._convert_float
+interpreter._convert_float = convert
 LOAD, STORE = InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store
 
 
@@ -102,10 +115,9 @@ class Pass:
         self.module = module = loaded(request["module"])
         self.guarded = guarded = Guarded()
         watch(guarded)
-        self.model = module.load(request["weights"])
+        target = {"target": request["target"]} if hasattr(module, "TILES") else {}
+        self.model = module.load(request["weights"], **target)
         self.model.launch = lambda layer, *arguments, **constants: guarded.launch(*arguments, **constants)
-        if hasattr(module, "TILES"):
-            self.model.tiles = module.TILES[request["target"]]
         for name, tensor in vars(self.model._weights).items():
             setattr(self.model._weights, name, guarded.copy(tensor))
         empty_results = module.empty_results
@@ -139,6 +151,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if "mutants" in request:
         return try_mutants(request)
     running = Pass(request)
+    if request["calibrate"]:
+        running.model.calibrate(*running.inputs)
     results = running.run()
     tiles = getattr(running.model, "tiles", None) or {}
     if any(tile[5] > 1 for shape in tiles for _, tile in tiles[shape] if tile):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import gcd, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.kernels import Call, ConvKernel, DepthwiseKernel
-from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width, product
+from netdsl.codegen.triton.lowerings.gemm import TAKEN, entering, kept, matrices, matrix_width, product
 from netdsl.codegen.triton.lowerings.spatial import (
     Map,
     blocks,
@@ -65,15 +66,14 @@ def conv(planner: Planner, site: Site) -> None:
         and _is_matrix(site.operands[0].type)
         and _is_matrix(site.result.type)
     ):
-        weight = Packed(site.weights[0], "matrix({})")
         place = pixel_row_place(site.result.type, y.h * y.w, y.w)
-        product(planner, site, weight, y.h * y.w, x.c, op.out, place)
+        product(planner, site, "{}", y.h * y.w, x.c, op.out, place)
     else:
         spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
         if given in planner.padded:
             spread = f"torch.nn.functional.pad({spread}, (0, 0, 0, 0, 0, 1))"
-        weight = Packed(site.weights[0], f"matrix({spread}.permute(0, 2, 3, 1))")
-        _implicit(planner, site, weight, x, y, windows, op.groups)
+        weights = matrices(planner, site, f"{spread}.permute(0, 2, 3, 1)")
+        _implicit(planner, site, weights, x, y, windows, op.groups)
 
 
 def upconv(planner: Planner, site: Site) -> None:
@@ -108,7 +108,7 @@ def upconv(planner: Planner, site: Site) -> None:
             spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
             form = f"{spread}[:, :, {cut}].unflatten(0, ({op.groups}, -1)).permute(0, 2, 3, 4, 1).flatten(0, 1)"
             weight = Packed(site.weights[0], f"matrix({form})", "" if stride == (1, 1) else f"{i}_{j}")
-            _implicit(planner, site, weight, x, y, windows, op.groups)
+            _implicit(planner, site, (weight,), x, y, windows, op.groups)
 
 
 class _Taps(NamedTuple):
@@ -136,7 +136,9 @@ def _is_matrix(type: TensorType) -> bool:
     return (m.c == 1 or m.sc == 1) and (m.w == 1 or m.sw == m.c) and (m.h == 1 or m.sh == m.w * m.c)
 
 
-def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, windows: Windows, groups: int) -> None:
+def _implicit(
+    planner: Planner, site: Site, weights: Sequence[Argument], x: Map, y: Map, windows: Windows, groups: int
+) -> None:
     depth, columns = x.c // groups, y.c // groups
     kernel, stride, out = windows.kernel, windows.stride, windows.out
     place = pixel_place(
@@ -151,22 +153,24 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
     bias, spec_bias = _bias(planner, site)
     body = planner.body(place, TAKEN)
     packed = depth < PACKED_BELOW
-    spec = ConvKernel(spec_bias, packed, planner.precision, planner.element, tail(site, body))
+    text, (scaled, element) = tail(site, body), entering(planner, site)
+    spec = ConvKernel(spec_bias, scaled, packed, planner.precision, element, text)
     taps = kernel[0] * kernel[1]
     stem = kernel_stem("conv", "packed" if packed else "", *site.words[1:])
     boxed = (
         groups == 1
         and not packed
-        and windows_fit(x, y, kernel, stride)
+        and windows_fit(x, y, kernel, stride, 32 if scaled else 16)
         and fits(planner, site, body, (x.c, x.sw, x.sh, x.sn, y.sw, y.sh, y.sn))
     )
     box = replace(place, box=BOX)
     # A channel of zeros is no work; a transposed convolution does its weights in parts.
-    weights = site.weights[0].type.size if isinstance(site.op, Conv) else columns * groups * depth * taps
+    once = site.weights[0].type.size if isinstance(site.op, Conv) else columns * groups * depth * taps
     work = Product(
         site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
-        x.c * min(x.h, out[0] * kernel[0]) * min(x.w, out[1] * kernel[1]), weights, planner.dtype, maps(body), groups,
-        "windows" if boxed else "", stride == (2, 2), Near(x.c, kernel, stride) if packed else None,
+        x.c * min(x.h, out[0] * kernel[0]) * min(x.w, out[1] * kernel[1]), once,
+        planner.stored(site.operands[0]), maps(body), groups, "windows" if boxed else "", stride == (2, 2),
+        Near(x.c, kernel, stride) if packed else None, kept(planner, site),
     )  # fmt: skip
     constants = {
         "C": depth, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,
@@ -186,7 +190,7 @@ def _implicit(planner: Planner, site: Site, weight: Packed, x: Map, y: Map, wind
         twin=twin(planner, site, "conv_tma", stem, box, TAKEN, spec_bias) if boxed else "",
         maps=maps(body),
     )
-    reads = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))
+    reads = (planner.read(site.operands[0]), *weights, *bias, *map(planner.read, operands(body)))
     planner.launch(site, "conv_implicit_gemm", stem, spec, reads, call)
 
 

@@ -14,11 +14,13 @@ from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.work import Product
 from netdsl.ops.linear import Fc, MatMul
-from netdsl.tensor import TensorType
+from netdsl.tensor import DType, TensorType
 
 TAKEN = (
     "x",
     "w",
+    "w_scale",
+    "x_scale",
     "bias",
     "y",
     "parts",
@@ -43,21 +45,21 @@ def fc(planner: Planner, site: Site) -> None:
     type = site.operands[0].type
     lead = type.shape[:-1]
     place = _matrix_place(site.result.type, decompose("row", lead, lead=True))
-    weight = Packed(site.weights[0], "matrix({})")
-    product(planner, site, weight, prod(lead), type.shape[-1], op.out, place)
+    product(planner, site, "{}", prod(lead), type.shape[-1], op.out, place)
 
 
-def product(planner: Planner, site: Site, weight: Packed, rows: int, depth: int, columns: int, place: Place) -> None:
-    """`rows` x `depth` per sample times a weight matrix, with bias and tail."""
+def product(planner: Planner, site: Site, form: str, rows: int, depth: int, columns: int, place: Place) -> None:
+    """`rows` x `depth` per sample times a weight matrix, with bias and tail. `form` is its PyTorch expression."""
     bias = tuple(planner.read(value) for value in site.weights[1:])
     body = planner.body(place, TAKEN)
-    spec = GemmKernel(bool(bias), False, "", "", planner.precision, planner.element, tail(site, body))
+    text, (scaled, element) = tail(site, body), entering(planner, site)
+    spec = GemmKernel(bool(bias), scaled, False, "", "", planner.precision, element, text)
     stem = kernel_stem("gemm", *site.words[1:])
     boxed = fits(planner, site, body, (depth, columns))
     box = replace(place, box=".load([row0, column0])")
     work = Product(
-        site.result.type.batch, (1, rows), columns, depth, 1, rows * depth, columns * depth, planner.dtype,
-        maps(body), boxes="rows" if boxed else "",
+        site.result.type.batch, (1, rows), columns, depth, 1, rows * depth, columns * depth,
+        planner.stored(site.operands[0]), maps(body), boxes="rows" if boxed else "", kept=kept(planner, site),
     )  # fmt: skip
     constants = {"N": columns, "K": depth, "XM": depth, "XK": 1, "WN": matrix_width(depth), "WK": 1, "YM": columns}
     count = times(rows, site.result.type)
@@ -70,8 +72,30 @@ def product(planner: Planner, site: Site, weight: Packed, rows: int, depth: int,
         twin=twin(planner, site, "gemm_tma", stem, box, TAKEN, bool(bias)) if boxed else "",
         maps=maps(body),
     )
-    reads: tuple[Argument, ...] = (planner.read(site.operands[0]), weight, *bias, *map(planner.read, operands(body)))
+    weights = matrices(planner, site, form)
+    reads = (planner.read(site.operands[0]), *weights, *bias, *map(planner.read, operands(body)))
     planner.launch(site, "gemm", stem, spec, reads, call)
+
+
+def matrices(planner: Planner, site: Site, form: str) -> tuple[Argument, ...]:
+    """The weights of a product; where they meet float8, so are they, and the scales of their rows and of it follow."""
+    weight, x = site.weights[0], planner.source(site.operands[0])
+    if x not in planner.scales:
+        return (Packed(weight, f"matrix({form})"),)
+    scale = Packed(weight, f"row_scales({form})", "scale")
+    return Packed(weight, f"eights({form})"), scale, planner.read(planner.scales[x])
+
+
+def entering(planner: Planner, site: Site) -> tuple[bool, str]:
+    """Whether the operand of a product is float8, and the cast of what is multiplied."""
+    scaled = planner.source(site.operands[0]) in planner.scales
+    return scaled, "" if scaled else planner.element
+
+
+def kept(planner: Planner, site: Site) -> DType | None:
+    """The element type of a product's result, where it is not that of its operand."""
+    stored = planner.stored(site.result)
+    return None if stored is planner.stored(site.operands[0]) else stored
 
 
 def matmul(planner: Planner, site: Site) -> None:
@@ -86,6 +110,7 @@ def matmul(planner: Planner, site: Site) -> None:
     body = planner.body(place, TAKEN)
     products = prod(lead)
     spec = GemmKernel(
+        False,
         False,
         True,
         _matrix_offset(a, products, "XZ"),

@@ -66,7 +66,7 @@ def _chain(planner: Planner, first: Site, second: Site, a: Step, b: Step) -> Non
     if windows.form != "convolve" or not (windows.twin and matrix.twin) or hidden not in HIDDEN:
         return
     work = Chain(_product(windows), _product(matrix))
-    if not pays(planner, work):
+    if not half(planner, first, second) or not pays(planner, work):
         return
     between = first.finish(_body(planner, second), "sums")
     body = _body(planner, second, taken=_variables(between))
@@ -91,7 +91,7 @@ def _separable(planner: Planner, first: Site, second: Site, a: Step, b: Step) ->
     if not isinstance(windows.work, Depthwise) or tuple(constants[n] for n in ("MULTIPLIER", "DH", "DW")) != (1, 1, 1):
         return
     work = Separable(windows.work, _product(matrix))
-    if not pays(planner, work):
+    if not half(planner, first, second) or not pays(planner, work):
         return
     between = first.finish(_body(planner, second, box=""), "sums")
     body = _body(planner, second, box="", taken=(*SEPARABLE_TAKEN, *_variables(between)))
@@ -131,7 +131,7 @@ def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> No
         reads=two.reads - 1, boxes="windows",
     )  # fmt: skip
     work = Sum(one, two, merged)
-    if not pays(planner, work):
+    if not half(planner, first, second) or not pays(planner, work):
         return
     # The addition is done by the matrix units: the tail is what comes after it.
     after = replace(second, chain=second.tail)
@@ -186,6 +186,12 @@ def _is_pointwise(site: Site) -> bool:
         and op.stride in ((1, 1), (2, 2))
         and not any(op.padding)
     )
+
+
+def half(planner: Planner, *sites: Site) -> bool:
+    """Whether layers neither read nor make float8: products of it have scales, and kernels of their own."""
+    values = (value for site in sites for value in (*site.operands, site.result))
+    return not any(planner.source(value) in planner.scales for value in values)
 
 
 def pays(planner: Planner, work: Pair) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from netdsl.codegen.triton.float8 import LARGEST
 from netdsl.codegen.triton.index import coordinates, linear
 from netdsl.codegen.triton.kernels import Call, PoolKernel, UnpoolKernel
 from netdsl.codegen.triton.lowerings.pointwise import element_place, zeros
@@ -12,6 +13,7 @@ from netdsl.codegen.triton.lowerings.spatial import blocks, feature_map, pixel_p
 from netdsl.codegen.triton.planner import Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
+from netdsl.tensor import DType
 
 TITLES = {"max": "The maximum", "min": "The minimum", "avg": "The mean"}
 START = {"max": "-inf", "min": "inf", "avg": "0.0"}
@@ -73,6 +75,9 @@ def _pool(
     body = planner.body(place, TAKEN)
     text = site.finish(body, "acc")
     start = START[function]
+    other = f'float("{start}")' if function != "avg" else start
+    if planner.stored(site.operands[0]) is DType.FLOAT8:
+        other = str(-LARGEST)  # e4m3 has no infinity
     spec = PoolKernel(
         TITLES[function],
         function,
@@ -80,7 +85,7 @@ def _pool(
         indices,
         counts_padding,
         start,
-        f'float("{start}")' if function != "avg" else start,
+        other,
         "minimum" if function == "min" else "maximum",
         "<" if function == "min" else ">",
         text,

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from netdsl.codegen.triton.kernels import Call, ConvPoolKernel, PoolTmaKernel
 from netdsl.codegen.triton.lowerings.gemm import TAKEN
-from netdsl.codegen.triton.lowerings.pairs import alone, call_of, merge, pays, step_of
+from netdsl.codegen.triton.lowerings.pairs import alone, call_of, half, merge, pays, step_of
 from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place, sides
 from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, fits, maps, operands, tail
 from netdsl.codegen.triton.planner import Planner, Step, kernel_stem
@@ -75,6 +75,7 @@ def _fits(planner: Planner, first: Site, second: Site) -> bool:
         and pool.kernel != second.operands[0].type.shape[1:]
         and all(len(node.inputs) == 1 for node in first.tail)
         and alone(planner, first.result, second)
+        and half(planner, first, second)
     )
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from netdsl.codegen.triton.float8 import LARGEST
 from netdsl.codegen.triton.kernels import BodyText, TmaKernel
 from netdsl.codegen.triton.lowerings.spatial import Map
 from netdsl.codegen.triton.place import Body, Place
@@ -34,18 +35,22 @@ def fits(planner: Planner, site: Site, body: Body, strides: Iterable[int]) -> bo
     type = site.result.type
     source = planner.source(site.operands[0])
     maps = [planner.source(value) for value in body.parameters if body.place.is_map(value.type)]
+    size = min(planner.stored(value).size for value in (source, site.result, *maps))
     return (
         planner.dtype is not DType.FLOAT32
         and bool(type.batch)
         and source.type.batch == type.batch
         and not {source, *maps}.intersection((*planner.graph.inputs, *planner.constants))
-        and all(stride * planner.dtype.size % ALIGNMENT == 0 for stride in strides)
+        and all(stride * size % ALIGNMENT == 0 for stride in strides)
     )
 
 
-def windows_fit(x: Map, y: Map, kernel: tuple[int, int], stride: tuple[int, int]) -> bool:
-    """Whether a tap of all windows is a box: at stride 1, or at stride 2 in a map that splits into even and odd."""
-    even = stride == (2, 2) and x.h % 2 == x.w % 2 == 0 and x.c % 16 == 0
+def windows_fit(x: Map, y: Map, kernel: tuple[int, int], stride: tuple[int, int], depth: int) -> bool:
+    """Whether a tap of all windows is a box: at stride 1, or at stride 2 in a map that splits into even and odd.
+
+    There channels are a multiple of `depth`, the least of a step: no box reaches into the next pixel.
+    """
+    even = stride == (2, 2) and x.h % 2 == x.w % 2 == 0 and x.c % depth == 0
     return x.c % 8 == 0 and x.sc == y.sc == 1 and kernel[0] * kernel[1] > 0 and (stride == (1, 1) or even)
 
 
@@ -54,12 +59,17 @@ def twin(planner: Planner, site: Site, template: str, stem: str, place: Place, t
     body = planner.body(place, tuple(taken))
     text = tail(site, body)
     located = any(WHERE.search(line) for line in text.lines)
-    return planner.kernel(template, f"{stem}_tma", TmaKernel(bias, planner.precision, located, text))
+    scaled = planner.stored(site.operands[0]) is DType.FLOAT8
+    return planner.kernel(template, f"{stem}_tma", TmaKernel(bias, scaled, planner.precision, located, text))
 
 
 def tail(site: Site, body: Body) -> BodyText:
-    """The tail of a product; of what it reads, tensors of the result's size come last."""
+    """The tail of a product; of what it reads, tensors of the result's size come last. Float8 results are cut."""
     text = site.finish(body, "acc")
+    if site.result in body.scales:
+        scale = body.parameter(body.scales[site.result], "y_scale")
+        line = f"stored = clamp({text.result} / tl.load({scale}), {-LARGEST}, {LARGEST})"
+        text = replace(text, lines=(*text.lines, line), result="stored")
     return replace(text, parameters=tuple(body.parameters[value] for value in operands(body)))
 
 
