@@ -36,7 +36,19 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.devices import Device
-from netdsl.codegen.triton.work import Chain, Depthwise, Near, Pooled, Product, Separable, Sum, Tile, Traffic, Work
+from netdsl.codegen.triton.work import (
+    Chain,
+    Depthwise,
+    Headed,
+    Near,
+    Pooled,
+    Product,
+    Separable,
+    Sum,
+    Tile,
+    Traffic,
+    Work,
+)
 from netdsl.tensor import DType
 
 SHARED_RATE = 128
@@ -45,6 +57,8 @@ REGISTERS = 65536
 """Registers of an SM."""
 DRAIN = 0.4
 """Microseconds of a program's tail and store, beyond their bytes."""
+ON_READING = 4
+"""Operations on an element of what a product reads: it is widened, scaled and shifted, cut off, narrowed."""
 CORES = 128
 """Ordinary multiply-accumulates, or loads of an element, a cycle in an SM."""
 HEAD = 200
@@ -80,6 +94,8 @@ def predict(work: Work, tile: Tile | None, device: Device, batch: int) -> Estima
         return _chain(work, tile, device, batch)
     if isinstance(work, Pooled):
         return _pooled(work, tile, device, batch) if work.first.near else _product(work.first, tile, device, batch, 4)
+    if isinstance(work, Headed):
+        return _headed(work, tile, device, batch)
     return _product(work.product if isinstance(work, Sum) else work, tile, device, batch)
 
 
@@ -93,7 +109,7 @@ class Amounts(NamedTuple):
 
 def amounts(work: Work) -> tuple[Amounts, ...]:
     """What a launch has to do at least, for each layer of a pair: each tensor moved once."""
-    if isinstance(work, Chain | Sum | Separable | Pooled):
+    if isinstance(work, Chain | Sum | Separable | Headed | Pooled):
         return (*amounts(work.first), *amounts(work.second))
     size = work.dtype.size
     if isinstance(work, Traffic):
@@ -259,6 +275,16 @@ def _pooled(work: Pooled, tile: Tile, device: Device, batch: int) -> Estimate:
         "latency": rounds * (device.latency + steps * wait + DRAIN + tail),
     }
     return _slowest(device, times)
+
+
+def _headed(work: Headed, tile: Tile, device: Device, batch: int) -> Estimate:
+    """The product by pointers; every tile of columns does the head's operations again."""
+    product = replace(work.second, boxes="")
+    samples = max(work.samples, 1) * (batch if work.samples else 1)
+    busiest = ceil(row_tiles(product, tile, samples) * ceil(product.columns / tile.n) / device.processors)
+    steps = ceil(product.depth / tile.k)
+    cores = Estimate(device.launch + busiest * steps * tile.m * tile.k * ON_READING / CORES / device.clock, "cores")
+    return max(_product(product, tile, device, batch), cores, key=lambda found: found.time)
 
 
 def row_tiles(work: Product | Depthwise, tile: Tile, samples: int) -> int:

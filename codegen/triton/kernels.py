@@ -39,7 +39,10 @@ class ConvKernel:
 
 @dataclass(frozen=True)
 class GemmKernel:
-    """`gemm.py.j2`. `batched`: a product for each z; `x_z`, `w_z` then begin the offsets of its matrices."""
+    """`gemm.py.j2`. `batched`: a product for each z; `x_z`, `w_z` then begin the offsets of its matrices.
+
+    head  what is done to a tile of x as it is read.
+    """
 
     bias: bool
     scaled: bool
@@ -49,6 +52,7 @@ class GemmKernel:
     precision: str
     element: str
     body: BodyText
+    head: BodyText = BodyText(result="x_tile")
 
 
 @dataclass(frozen=True)

@@ -268,6 +268,9 @@ class Printer:
         assert isinstance(call, Call)
         assert call.shape
         texts = [self._argument(read) for read in step.reads]
+        if call.form == "multiply":
+            results = [self._texts[value] for value in step.writes]
+            return _either(call, self._product(step.launch, key, call, texts, results), apart)
         given = {"chain": 3, "separable": 3, "add_products": 4, "pool_products": 2, "pool_boxes": 2}[call.form]
         end = len(texts) - call.maps
         vectors, maps = texts[given:end], texts[end:]
@@ -275,14 +278,7 @@ class Printer:
         arguments = ["run", "tiles", literal(key), step.launch.kernel, shape, _samples(call), *texts[:given]]
         arguments += [_group(vectors), _group(maps), *(self._texts[value] for value in step.writes)]
         arguments += ["a"] * (call.form == "add_products")
-        return (
-            f"if tile(tiles, {shape}, {_samples(call)}):",
-            f"    {call.form}(",
-            *(f"        {line}" for line in wrapped(arguments)),
-            "    )",
-            "else:",
-            *(f"    {line}" for line in apart),
-        )
+        return _either(call, (f"{call.form}(", *(f"    {line}" for line in wrapped(arguments)), ")"), apart)
 
     def _argument(self, read: object) -> str:
         if isinstance(read, Value):
@@ -299,6 +295,13 @@ def wrapped(arguments: Sequence[str]) -> list[str]:
     wrapper = TextWrapper(WIDTH - 4, break_long_words=False, break_on_hyphens=False)
     held = " ".join(argument.replace(" ", "\0") + "," for argument in arguments)
     return [line.replace("\0", " ") for line in wrapper.wrap(held)]
+
+
+def _either(call: Call, lines: Sequence[str], apart: Sequence[str]) -> tuple[str, ...]:
+    """The launch of a pair where it has a tile, else those of its parts."""
+    assert call.shape
+    test = f"if tile(tiles, {literal(call.shape.name)}, {_samples(call)}):"
+    return (test, *(f"    {line}" for line in lines), "else:", *(f"    {line}" for line in apart))
 
 
 def _group(texts: Sequence[str]) -> str:

@@ -18,7 +18,19 @@ from typing import Protocol
 
 from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, row_tiles, seen, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
-from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Pooled, Product, Separable, Tables, Tile, Tiles, Traffic
+from netdsl.codegen.triton.work import (
+    Chain,
+    Depthwise,
+    Headed,
+    Pair,
+    Pooled,
+    Product,
+    Separable,
+    Tables,
+    Tile,
+    Tiles,
+    Traffic,
+)  # fmt: skip
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
@@ -106,7 +118,7 @@ def tables(product: Product) -> Tables:
 @lru_cache(maxsize=4096)
 def pair_tables(pair: Pair) -> Tables:
     """The tiles of least predicted time, where that is less than what both layers take apart."""
-    everywhere = isinstance(pair, Separable) or (isinstance(pair, Pooled) and bool(pair.first.near))
+    everywhere = isinstance(pair, Separable | Headed) or (isinstance(pair, Pooled) and bool(pair.first.near))
     return tuple(
         (target, _pair_tiles(pair, device) if target == 90 or everywhere else ((1, None),))
         for target, device in DEVICES.items()
@@ -127,6 +139,11 @@ def _pair_tiles(pair: Pair, device: Device) -> Tiles:
 def _paired(pair: Pair, device: Device, batch: int) -> Iterator[Tile]:
     if isinstance(pair, Separable):
         return _separated(pair, device, batch)
+    if isinstance(pair, Headed):
+        # 64 rows are the least of a wgmma; on others large tiles leave no registers for a shallow step's addresses.
+        tiles = _pointed(replace(pair.second, boxes=""), device, batch)
+        fits = (lambda t: t.m >= 64) if device.target == 90 else (lambda t: t.m * t.n < 64 * 128 or t.k > 32)
+        return filter(fits, tiles)
     if isinstance(pair, Pooled):
         return _pooled(pair, device) if pair.first.near else _pooled_boxes(pair.first, device, batch)
     return _chained(pair, device, batch) if isinstance(pair, Chain) else candidates(pair.product, device, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import cast
 
@@ -14,7 +14,7 @@ from netdsl.codegen.names import comment
 from netdsl.codegen.triton.cost import chain_bytes, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.tiling import DefaultTiling
-from netdsl.codegen.triton.work import Chain, Pair, Pooled, Product, Separable, Sum, Tables, Tile
+from netdsl.codegen.triton.work import Chain, Headed, Pair, Pooled, Product, Separable, Sum, Tables, Tile
 from netdsl.suggest import nearest
 from netdsl.tensor import DType
 
@@ -132,6 +132,8 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         sides = len(tile.box) == 3 and tile.box[1] > 1 and tile.m >= 16 <= tile.n and tile.k >= 16
         numbers = SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box))
         return numbers and sides and half and (tile.warps, tile.split) == (4, 1)
+    if isinstance(work, Headed):
+        work = replace(work.second, boxes="")
     if isinstance(work, Pooled) and work.first.near:
         return _possible_pooled(work, tile, device)
     product = work.first if isinstance(work, Chain | Pooled) else work.product if isinstance(work, Sum) else work

@@ -124,7 +124,7 @@ class Depthwise:
     block: int
 
 
-First = TypeVar("First", Product, Depthwise)
+First = TypeVar("First", Product, Depthwise, Traffic)
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,11 @@ class Pooled:
         return height, width
 
 
-Pair = Chain | Sum | Separable | Pooled
+@dataclass(frozen=True)
+class Headed(_Two[Traffic]):
+    """Elementwise operations on what a product reads, done on each tile as it is read."""
+
+
+Pair = Chain | Sum | Separable | Headed | Pooled
 """Two layers in one kernel."""
 Work = Product | Depthwise | Pair | Traffic

@@ -18,7 +18,7 @@ from netdsl.analysis.vocabulary import index_limits
 from netdsl.codegen.artifact import Artifact
 from netdsl.codegen.triton.backend import compile_graph
 from netdsl.codegen.triton.tiling import DefaultTiling, Tiling, power_above
-from netdsl.codegen.triton.work import Pair, Pooled, Product, Separable, Sum, Tables, Tile
+from netdsl.codegen.triton.work import Headed, Pair, Pooled, Product, Separable, Sum, Tables, Tile
 from netdsl.ir.graph import Graph
 from netdsl.ops.choice import Gather, Nms
 from netdsl.reference.interpret import interpret
@@ -47,6 +47,8 @@ class SmallTiling(DefaultTiling):
         if isinstance(pair, Pooled) and pair.first.near:
             depth = max(power_above(4 * pair.first.near.kernel[1]), 16)
             return tuple((target, ((1, Tile(64, 16, depth, box=(8, 8))),)) for target in (80, 90))
+        if isinstance(pair, Headed):
+            return ((80, ((1, Tile(16, 16, 16)),)), (90, ((1, Tile(16, 16, 16)),)))
         depth = 64 if isinstance(pair, Sum) else 16
         return ((80, ((1, None),)), (90, ((1, Tile(16, 16, depth, split=self.split, box=self.box)),)))
 

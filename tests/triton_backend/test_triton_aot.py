@@ -19,6 +19,7 @@ from netdsl.ops import (
     AdaptivePool,
     Add,
     Attention,
+    BatchNorm,
     Conv,
     Fc,
     Flatten,
@@ -205,7 +206,7 @@ def test_kernels_that_fetch_boxes_fit_and_use_wgmma(folder: Path, dtype: DType) 
 
 
 def separables() -> Graph:
-    """Depthwise convolutions and 1x1 ones on them, in all tiles that the model takes."""
+    """Depthwise convolutions and 1x1 ones on them; a norm before a 1x1 one."""
     builder = GraphBuilder("Separables")
     for channels, extent, kernel, stride, columns in ((40, 28, 5, 1, 80), (192, 14, 3, 1, 100)):
         x = builder.input(f"x{channels}", TensorType((channels, extent, extent)))
@@ -214,11 +215,17 @@ def separables() -> Graph:
         (y,) = builder.node(Relu(), (y,), name=f"relu{channels}")
         (y,) = builder.node(Conv(columns, (1,)), (y,), name=f"second{channels}")
         builder.result(f"y{channels}", y)
-    return builder.finish()
+    x = builder.input("x", TensorType((256, 28, 28)))
+    (y,) = builder.node(Pool("max", (3,), (1,), (1,)), (x,), name="pool")
+    builder.result("pooled", y)
+    (y,) = builder.node(BatchNorm(), (y,), name="norm")
+    (y,) = builder.node(Relu(), (y,), name="relu")
+    (y,) = builder.node(Conv(128, (1,)), (y,), name="bottleneck")
+    return builder.result("y", y).finish()
 
 
 @pytest.mark.parametrize(("dtype", "arch"), [*((DType.FLOAT16, arch) for arch in ARCHS), (DType.FLOAT32, 89)])
-def test_separable_kernels_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
+def test_kernels_of_pairs_by_pointers_fit_and_use_tensor_cores(folder: Path, dtype: DType, arch: int) -> None:
     batches = [128] if dtype is DType.FLOAT32 else [1, 128]
     kernels = aot.distinct(generated(folder, "separables", dtype), batches, arch)
     pairs = [launched for launched, _ in kernels if "_gemm" in launched.kernel.__name__]

@@ -1,18 +1,22 @@
-"""Two layers in one kernel: a 1x1 convolution on the tile of another, or a sum of two as a block's last ones are."""
+"""Two layers in one kernel: a 1x1 convolution on the tile of another, or a sum of two as a block's last ones are.
+
+Or elementwise operations on what a 1x1 convolution reads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from netdsl.codegen.triton.kernels import BodyText, Call, ChainKernel, SeparableKernel, SumKernel
+from netdsl.codegen.triton.expressions import EXPRESSIONS
+from netdsl.codegen.triton.kernels import BodyText, Call, ChainKernel, GemmKernel, SeparableKernel, SumKernel
 from netdsl.codegen.triton.lowerings.gemm import TAKEN, matrix_width
-from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place
+from netdsl.codegen.triton.lowerings.spatial import COLUMN, ROW, Map, Tiled, feature_map, pixel_place, pixel_row_place
 from netdsl.codegen.triton.lowerings.tma import BOX, WHERE, maps, operands, tail
-from netdsl.codegen.triton.place import Body
+from netdsl.codegen.triton.place import Body, Coordinate
 from netdsl.codegen.triton.planner import Packed, Planner, Step, kernel_stem
 from netdsl.codegen.triton.site import Site
-from netdsl.codegen.triton.work import Chain, Depthwise, Pair, Product, Separable, Sum
+from netdsl.codegen.triton.work import Chain, Depthwise, Headed, Pair, Product, Separable, Sum, Traffic
 from netdsl.ir.graph import Value
 from netdsl.ops.conv import Conv
 from netdsl.ops.elementwise import Add
@@ -23,6 +27,7 @@ HIDDEN = (64, 128, 256)
 SEPARABLE = ("H", "W", "XN", "XC", "XH", "XW", "KH", "KW", "SH", "SW", "PH", "PW")
 WINDOWS = ("C", "H", "W", "XN", "XH", "XW", "OH", "OW", "YN", "YH", "YW", "KH", "KW", "SH", "PH", "PW", "DH", "DW")
 SEPARABLE_TAKEN = (*PAIR_TAKEN, "tile", "program", "pair", "c", "even", "odd", "value", "weight", "at")
+HEADED_TAKEN = (*PAIR_TAKEN, "k", "k_ok", "x_ok", "w_ok", "x_tile", "w_tile", "x_value", "row", "column")
 DEPTH = 64
 """Each depth of a sum is a multiple of this: no box reaches over the end of one."""
 
@@ -32,7 +37,7 @@ def pair_products(planner: Planner, makers: Mapping[Value, Site]) -> None:
 
     Sums first: what they save is larger, all of the result, written and read.
     """
-    for pair in (_add_products, _in_a_row) if planner.half else (_in_a_row,):
+    for pair in (_add_products, _in_a_row, _headed) if planner.half else (_in_a_row, _headed):
         for step in tuple(planner.steps):
             if step in planner.steps and not step.apart:
                 pair(planner, makers, step)
@@ -108,6 +113,63 @@ def _separable(planner: Planner, first: Site, second: Site, a: Step, b: Step) ->
     reads = (*a.reads[:2], b.reads[1], *a.reads[2:], *b.reads[2:])
     planner.launch(second, "depthwise_gemm", stem, spec, reads, call)
     merge(planner, a, b)
+
+
+def _headed(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
+    """Elementwise operations, with a number for each channel, before a 1x1 convolution: done on each tile it reads."""
+    second = makers.get(b.writes[0])
+    first = makers.get(second.operands[0]) if second and second.operands else None
+    a = step_of(planner, first)
+    if not (first and second and a and type(first.op) in EXPRESSIONS and isinstance(second.op, Conv)):
+        return
+    maps_read = {value for value in first.outer.values() if value not in planner.constants}
+    x = next(iter(maps_read))
+    m = feature_map(x.type)
+    vectors = first.outer.keys() - {value for value, known in first.outer.items() if known is x}
+    matrix, traffic = call_of(b), call_of(a).work
+    if (
+        matrix.form != "multiply"
+        or not isinstance(traffic, Traffic)
+        or len(maps_read) > 1
+        or (x.type.shape, x.type.dtype) != (first.result.type.shape, first.result.type.dtype)
+        or not _rows_in_line(m)
+        or any(value.type.size != 1 and (value.type.size, value.type.shape[0]) != (m.c, m.c) for value in vectors)
+        or not alone(planner, first.result, second)
+        or not half(planner, first, second)
+    ):
+        return
+    work = Headed(traffic, _product(matrix))
+    if not pays(planner, work):
+        return
+    one = Coordinate("0", "")
+    axes = (Coordinate("k[None, :]", COLUMN), *(one for _ in first.result.type.shape[1:]))
+    place = Tiled(first.result.type, one, axes, "", {ROW: "row_ok[:, None]", COLUMN: "k_ok[None, :]"})
+    before = planner.body(place, HEADED_TAKEN)
+    variables = dict.fromkeys(first.outer.keys() - vectors, "x_value")
+    for node in first.chain:
+        before.apply(node, variables, first.outer)
+    lines = ("x_value = x_tile.to(tl.float32)", *before.lines)
+    head = BodyText(tuple(before.parameters.values()), lines, variables[first.chain[-1].outputs[0]])
+    y = feature_map(second.result.type)
+    taken = (*HEADED_TAKEN, *head.parameters, *_variables(head))
+    body = planner.body(pixel_row_place(second.result.type, y.h * y.w, y.w), taken)
+    text = tail(second, body)
+    bias = len(second.weights) > 1
+    spec = GemmKernel(bias, False, False, "", "", planner.precision, planner.element, text, head)
+    assert matrix.shape
+    name = f"{matrix.shape.name} after {'_'.join(first.words)}"
+    shape = planner.shape(name, {**dict(matrix.shape.constants), "XM": m.sw}, work)
+    call = replace(matrix, work=work, shape=shape, twin="", maps=maps(body), apart=(call_of(a), matrix))
+    stem = kernel_stem(*first.words, "gemm", *second.words[1:])
+    after = map(planner.read, (*before.parameters, *operands(body)))
+    reads = (planner.read(x), b.reads[1], *b.reads[2 : 2 + bias], *after)
+    planner.launch(second, "gemm", stem, spec, reads, call)
+    merge(planner, a, b)
+
+
+def _rows_in_line(m: Map) -> bool:
+    """Whether pixels of a map are rows of a matrix, at any distance of each other."""
+    return m.sc == 1 and (m.h == 1 or m.sh == m.w * m.sw) and m.sn == m.h * m.w * m.sw
 
 
 def _add_products(planner: Planner, makers: Mapping[Value, Site], b: Step) -> None:
