@@ -18,7 +18,7 @@ from small_nets import single
 from test_triton_aot import PARTS
 from test_triton_pairs import block_end, pair
 from test_triton_separable import depthwise, separable
-from test_triton_stems import LARGEST, stem
+from test_triton_stems import LARGEST, TWO, inside, stem
 from test_triton_tma import convolution
 
 from netdsl.codegen.render import environment
@@ -140,6 +140,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         layer(Conv(17, (3,), padding=(1,)), (5, 4, 3), n=2, tiling=Deep()),
     ),
     "conv_pool": (Case(stem(Conv(24, (4, 3), padding=(1,)), LARGEST, 8, 9, after=(PRelu(),)), HALF),),
+    "conv_pool_tma": (Case(inside(Conv(24, (2,), padding=(0, 0, 1, 1)), 6, 10, TWO), HALF, **BOXED),),
     "conv_sum_tma": (Case(block_end((1, 2), 3, 5, 24), HALF, tiling=SmallTiling(split=2), **BOXED),),
     "conv_tma": (
         Case(convolution(Conv(24, (2,), padding=(0, 0, 1, 1)), 24, 3, 5), HALF, tiling=Deep(), **BOXED),
