@@ -6,7 +6,7 @@
 The second needs the folder, torch, triton and safetensors, not netdsl. It begins with what matters most and writes each
 line of its table as it is measured; started again, it goes on where it stopped. `--all` adds PyTorch's other
 configurations to the strongest three. Before anything is timed, every contender is compared with PyTorch in exact
-float32; one that is wrong is reported, and no longer counts.
+float32; one that is wrong is reported, and no longer counts. `gpu_plot.py` draws the results.
 
 Every contender holds four batches of random data and passes over them in turn. All take part in every round, in an
 order that turns, so that a disturbance meets all. One more column has the second-level cache flushed before each pass.
@@ -165,21 +165,22 @@ def deciles(times: list[float]) -> list[float]:
     return [times[int(len(times) * share)] for share in (0.1, 0.5, 0.9)]
 
 
-def line(row: Row, predicted: dict[str, Any]) -> str:
-    """A row of the table: our median, and the ratio of the best correct other to it."""
+def line(row: Row) -> str:
+    """A row of the table: our median, the ratio of the best correct other to it, and what else a row says of ours."""
     name = f"{row['net']:<12} {row['dtype']:<9} batch {row['batch']:<4}"
     if "failed" in row:
         return f"{name} failed: {row['failed']}"
     timed = {who: x for who, x in row["contenders"].items() if "ms" in x and "wrong" not in x}
     if OURS not in timed:
         return f"{name} ours: {row['contenders'][OURS]}"
-    low, own, high = timed.pop(OURS)["ms"]
+    ours = timed.pop(OURS)
+    low, own, high = ours["ms"]
     text = f"{name} {own:8.3f} ms ({low:.3f} to {high:.3f})"
     if timed:
         best = min(timed, key=lambda who: timed[who]["ms"][1])
         text += f"  {timed[best]['ms'][1] / own:5.2f} x as fast as {best}"
-    limit = predicted.get(f"{row['net']} {row['dtype']} {row['batch']}")
-    text += f"  {limit['limit_ms'] / own:4.0%} of the limit" if limit else ""
+    text += f"  {row['limit_ms'] / own:4.0%} of the limit" if "limit_ms" in row else ""
+    text += f"  {ours['kernels']} kernels  error {ours['error']:.0e}  {ours['prepare_s']:.0f} s to prepare"
     out = {who: x.get("failed") or x.get("wrong") for who, x in row["contenders"].items() if who not in (OURS, *timed)}
     return "\n".join((text, *(f"    without {who}: {why}" for who, why in out.items())))
 
@@ -223,6 +224,7 @@ def main() -> int:
     done = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()[1:]]
     there = {(row["net"], row["dtype"], row["batch"], row["all"]) for row in done if "failed" not in row}
     predicted = json.loads((options.folder / "predicted.json").read_text(encoding="utf-8"))
+    limit = {name: {"limit_ms": times["limit_ms"]} for name, times in predicted.items()}
     nets = [item.stem.removesuffix("_torch") for item in sorted(options.folder.glob("*_torch.py"))]
     nets = [net for net in nets if not options.only or net in options.only.split(",")]
     for net, dtype, batch in rows(nets):
@@ -231,9 +233,10 @@ def main() -> int:
         if not wanted or (net, dtype, batch, options.all) in there or left < 20:
             continue
         row = {"net": net, "dtype": dtype, "batch": batch, "all": options.all} | one(options, net, dtype, batch, left)
+        row |= limit.get(f"{net} {dtype} {batch}", {})
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        print(line(row, predicted), flush=True)
+        print(line(row), flush=True)
     return 0
 
 

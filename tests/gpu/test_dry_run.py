@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -55,6 +56,7 @@ def test_the_benchmark_times_everyone_and_goes_on_where_it_stopped(tmp_path: Pat
     assert shown.startswith("Mini         float16   batch 1")
     assert "x as fast as" in shown
     assert "of the limit" in shown
+    assert " kernels  error " in shown
     (path,) = (tmp_path / "results").iterdir()
     about, row = map(json.loads, path.read_text().splitlines())
     assert about["device"] == "Stand-in"
@@ -66,6 +68,13 @@ def test_the_benchmark_times_everyone_and_goes_on_where_it_stopped(tmp_path: Pat
         assert figures["error"] <= 1e-2
     assert found["netdsl"]["kernels"] == len(compile_graph(net.graph, DType.FLOAT16).plan.split("  launch ")) - 1
     assert python(*command) == ""
+    python(BENCHMARKS / "gpu_plot.py", path)
+    drawn = path.with_suffix(".svg").read_text()
+    assert f"{found['netdsl']['ms'][1]:.3f} ms</text>" in drawn
+    assert "x ours)" in drawn
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    # The limit is computed and the bars are measured: a line, not a bar.
+    assert drawn.count("stroke-width") == 1
 
 
 def test_a_module_benches_profiles_and_tunes_itself(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
+from pathlib import Path
 
 import pytest
 
+import netdsl
+from netdsl.codegen.triton.backend import forecast
 from netdsl.codegen.triton.cost import best_box, predict, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, H200, Device
 from netdsl.codegen.triton.tiling import BATCHES, candidates, tables
@@ -84,3 +87,19 @@ def test_boxes_cover_maps_with_little_waste() -> None:
         assert b <= max(samples // 4, 1)
         covered = ceil(samples / b) * ceil(extent / h) * ceil(extent / w) * m
         assert covered <= 1.31 * samples * extent * extent
+
+
+@pytest.mark.parametrize(
+    ("title", "file", "net", "shapes"),
+    [
+        ("ResNet-50", "resnet.net", "ResNet50", {}),
+        ("VGG-16", "vgg.net", "VGG16", {}),
+        ("MobileNetV2", "mobilenet2.net", "MobileNetV2", {}),
+        ("U-Net, 256x256", "unet.net", "UNetSame", {"image": (3, 256, 256)}),
+    ],
+)
+def test_the_readme_says_what_is_predicted(title: str, file: str, net: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    root = Path(__file__).parents[2]
+    graph = netdsl.load(root / "examples" / file, net=net, shape=shapes).graph
+    cells = [f"{time:.0f} ({limit:.0f})" for time, limit in (forecast(graph, HALF, batch) for batch in BATCHES)]
+    assert f"| {title} | {' | '.join(cells)} |" in (root / "README.md").read_text(encoding="utf-8")
