@@ -23,7 +23,9 @@ def pool(op: Pool, x: Array) -> Array | tuple[Array, Array]:
     if not op.indices:
         return sign * best
     places = _windows(op, np.arange(prod(x.shape[2:])).reshape(1, 1, *x.shape[2:]), -1, -1)
-    chosen = ((windows >= best) & (places >= 0)).argmax(0)  # of equal ones the first, as in PyTorch
+    first = ((windows >= best) & (places >= 0)).argmax(0)
+    last_nan = len(windows) - 1 - np.isnan(windows[::-1]).argmax(0)
+    chosen = np.where(np.isnan(best), last_nan, first)  # of equal ones the first, of NaN the last, as in PyTorch
     at = np.take_along_axis(np.broadcast_to(places, windows.shape), chosen[None], 0)[0]
     return sign * best, at.astype(np.int64)
 

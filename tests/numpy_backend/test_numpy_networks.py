@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from generated import compare, difference, load_model, random_inputs, random_weights
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from netdsl.ops.base import ONES
 from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist
 from netdsl.passes.pipeline import OPTIMIZE
+from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType, TensorType
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -128,7 +130,14 @@ def test_indices_of_pooling_are_whole_numbers_of_their_own_size() -> None:
     builder = GraphBuilder("Indices")
     x = builder.input("x", TensorType((3, 6, 6)))
     y, at = builder.node(Pool("max", (2,), indices=True), (x,), name="pool")
-    compare(builder.result("y", y).result("at", at).finish(), DType.FLOAT32, 3)
+    graph = builder.result("y", y).result("at", at).finish()
+    compare(graph, DType.FLOAT32, 3)
+    holed = np.random.default_rng(0).standard_normal((3, 3, 6, 6)).astype(np.float32)
+    holed[holed > 0.5] = np.nan
+    for found, wanted in zip(
+        load_model(compile_graph(graph), {})(holed), interpret(graph, {"x": holed}, {}), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.slow

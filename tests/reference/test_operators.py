@@ -12,6 +12,7 @@ from torch_oracles import ORACLES, torch
 from netdsl.ops import ALL, Attention, Embed
 from netdsl.ops.base import Op, Sample, Types
 from netdsl.ops.choice import Gather, Nms
+from netdsl.ops.pool import Pool
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import REFERENCE, evaluate
 from netdsl.tensor import DType, TensorType
@@ -140,3 +141,16 @@ def test_extreme_values_agree_with_pytorch(kind: type[Op], dtype: type) -> None:
     oracle = ORACLES[kind](op, torch.from_numpy(x), *map(torch.from_numpy, weights)).numpy()
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(result, oracle, rtol=100 * eps, atol=8 * eps)
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(torch is None, reason="PyTorch is the oracle, and it is not installed")
+@pytest.mark.parametrize("n", [2, 3])
+def test_places_of_windows_with_nan_are_those_of_pytorch(n: int) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 9))
+    x[np.random.default_rng(1).random(x.shape) < 0.4] = np.nan
+    types = (TensorType((3, 8, 9)),)
+    found, places = evaluate(Pool("max", (n,), (2,), (1,), indices=True).resolve(types), [x], [], types)
+    wanted, at = torch.nn.functional.max_pool2d(torch.from_numpy(x), n, 2, 1, return_indices=True)
+    np.testing.assert_array_equal(found, wanted.numpy())
+    np.testing.assert_array_equal(places, at.numpy())
