@@ -28,7 +28,7 @@ from netdsl.tensor import DType, TensorType, shape_text
 class TopK(Op):
     """The `count` largest elements along an axis, falling, and where they stood, as `torch.topk`: `topk 100 as x, at`.
 
-    Of equal ones the first comes first; NaN counts as the largest. Cost: 1 operation for each element.
+    Of equal ones the first comes first; NaN comes before infinity. Cost: 1 operation for each element.
     """
 
     word: ClassVar[str] = "topk"

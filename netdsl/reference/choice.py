@@ -9,11 +9,13 @@ from netdsl.reference.windows import Array
 
 
 def top_k(op: TopK, x: Array) -> tuple[Array, Array]:
-    """Sorted by falling key, of equal ones the first; the key of NaN is infinity."""
-    keys = np.where(np.isnan(x), np.inf, x)
-    order = np.argsort(-keys, op.axis + 1, kind="stable")
-    at = np.take(order, range(op.count), op.axis + 1)
-    return np.take_along_axis(x, at, op.axis + 1), at.astype(np.int64)
+    """Sorted by falling value, of equal ones the first; before them all NaN."""
+    axis = op.axis + 1
+    order = np.argsort(-np.where(np.isnan(x), np.inf, x), axis, kind="stable")
+    known = ~np.isnan(np.take_along_axis(x, order, axis))
+    order = np.take_along_axis(order, np.argsort(known, axis, kind="stable"), axis)
+    at = np.take(order, range(op.count), axis)
+    return np.take_along_axis(x, at, axis), at.astype(np.int64)
 
 
 def gather(op: Gather, x: Array, at: Array) -> Array:

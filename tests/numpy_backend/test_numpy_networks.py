@@ -17,6 +17,7 @@ from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
 from netdsl.ops import Add, Concat, Conv, Mul, Pool, Relu, Reshape, Sub
 from netdsl.ops.base import ONES
+from netdsl.ops.choice import TopK
 from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist
 from netdsl.passes.pipeline import OPTIMIZE
@@ -137,6 +138,15 @@ def test_indices_of_pooling_are_whole_numbers_of_their_own_size() -> None:
     for found, wanted in zip(
         load_model(compile_graph(graph), {})(holed), interpret(graph, {"x": holed}, {}), strict=True
     ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_nan_is_above_infinity() -> None:
+    builder = GraphBuilder("Best")
+    best, at = builder.node(TopK(5), (builder.input("x", TensorType((9,))),), name="topk")
+    graph = builder.result("best", best).result("at", at).finish()
+    x = np.array([[1, np.inf, np.nan, -np.inf, np.nan, 0, np.inf, 2, 2]] * 2, np.float32)
+    for found, wanted in zip(load_model(compile_graph(graph), {})(x), interpret(graph, {"x": x}, {}), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -94,6 +95,49 @@ def test_the_answer_is_the_same_to_the_bit_whether_helpers_are_free() -> None:
     assert any(len(stage[2]) for stage in model._idle[0]._stages)
     assert model._team.take()
     np.testing.assert_array_equal(model(x), with_helpers)
+    model._team.leave()
+
+
+def test_whoever_is_interrupted_waits_for_the_others() -> None:
+    team = load_source(compile_graph(make("residual")).source).Team(2)
+    team.run(lambda _: None)
+    outcomes, done = team._done, []
+
+    class Interrupted:
+        times = 0
+
+        def get(self) -> object:
+            self.times += 1
+            if self.times == 1:
+                raise KeyboardInterrupt
+            return outcomes.get()
+
+    def work(member: int) -> None:
+        if member:
+            time.sleep(0.1)
+            done.append(member)
+
+    team._done = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        team.run(work)
+    assert done == [1]
+    assert outcomes.empty()
+
+
+def test_memory_that_is_not_there_leaves_the_team_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = make("residual")
+    module = load_source(compile_graph(graph).source)
+    model = module.Model(random_weights(graph, DType.FLOAT32), 2)
+    (x,) = random_inputs(graph, DType.FLOAT32, 1).values()
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Workspace", refuse)
+        with pytest.raises(MemoryError):
+            model(x)
+    assert model._team.take()
     model._team.leave()
 
 

@@ -148,3 +148,12 @@ def test_a_module_tunes_itself_as_a_script(net: netdsl.Network, tmp_path: Path) 
     assert net.compile(tuned=tmp_path / "small.tuned.json").source
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (again.returncode, "replace it with --force" in again.stderr) == (2, True)
+
+
+def test_more_threads_than_images_tune_too(net: netdsl.Network, capsys: pytest.CaptureFixture[str]) -> None:
+    module = load_source(net.compile().source)
+    (shape,) = (value.type.shape for value in net.graph.inputs)
+    model = module.Model(random_weights(net.graph, DType.FLOAT32), 4)
+    images = np.ones((2, *shape), np.float32)
+    assert module.tune(model, dict.fromkeys(module.INPUTS, images), attempt=lambda *_: 1.0)
+    assert "1.000 ms" in capsys.readouterr().out

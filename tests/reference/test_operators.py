@@ -11,7 +11,7 @@ from torch_oracles import ORACLES, torch
 
 from netdsl.ops import ALL, Attention, Embed
 from netdsl.ops.base import Op, Sample, Types
-from netdsl.ops.choice import Gather, Nms
+from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.pool import Pool
 from netdsl.ops.regions import RegionOp
 from netdsl.reference.interpret import REFERENCE, evaluate
@@ -152,5 +152,16 @@ def test_places_of_windows_with_nan_are_those_of_pytorch(n: int) -> None:
     types = (TensorType((3, 8, 9)),)
     found, places = evaluate(Pool("max", (n,), (2,), (1,), indices=True).resolve(types), [x], [], types)
     wanted, at = torch.nn.functional.max_pool2d(torch.from_numpy(x), n, 2, 1, return_indices=True)
+    np.testing.assert_array_equal(found, wanted.numpy())
+    np.testing.assert_array_equal(places, at.numpy())
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(torch is None, reason="PyTorch is the oracle, and it is not installed")
+def test_nan_is_above_infinity_as_in_pytorch() -> None:
+    x = np.array([[1, np.inf, np.nan, -np.inf, 0, 2]])
+    types = (TensorType((6,)),)
+    found, places = evaluate(TopK(5).resolve(types), [x], [], types)
+    wanted, at = torch.topk(torch.from_numpy(x), 5)
     np.testing.assert_array_equal(found, wanted.numpy())
     np.testing.assert_array_equal(places, at.numpy())

@@ -13,6 +13,7 @@ from netdsl.codegen.triton.backend import compile_graph
 from netdsl.ir.build import GraphBuilder
 from netdsl.ops import ALL, Div, Embed, Log, LogSoftmax, Power, Relayout, Sqrt, Transpose
 from netdsl.ops.base import Op, Sample
+from netdsl.ops.choice import TopK
 from netdsl.reference.interpret import interpret
 from netdsl.tensor import DType, TensorType
 
@@ -62,3 +63,13 @@ def test_whole_numbers_and_truth_values_are_checked_and_moved(interpreter: Inter
         inputs["mask"] = inputs["mask"][:1]
         with pytest.raises(AssertionError, match=f"words holds {said} .*, expected 0 to 4"):
             interpreter.run(source, inputs, weights)
+
+
+def test_nan_is_above_infinity(interpreter: Interpreter) -> None:
+    builder = GraphBuilder("Best")
+    best, at = builder.node(TopK(5), (builder.input("x", TensorType((9,))),), name="topk")
+    graph = builder.result("best", best).result("at", at).finish()
+    inputs = {"x": np.array([[1, np.inf, np.nan, -np.inf, np.nan, 0, np.inf, 2, 2]] * 2, np.float32)}
+    found = interpreter.run(compile_graph(graph, DType.FLOAT32).source, inputs, {})
+    for result, wanted in zip(found, interpret(graph, inputs, {}), strict=True):
+        np.testing.assert_array_equal(result, wanted)
