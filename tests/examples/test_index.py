@@ -6,6 +6,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
+from pace import pace
 
 import netdsl
 from netdsl.cli.main import main
@@ -47,7 +48,7 @@ def test_every_net_is_summarised_at_once(entry: dict[str, str]) -> None:
     start = process_time()
     totals = netdsl.load(str(EXAMPLES / entry["file"]), net=entry["net"]).summary().to_dict()["totals"]
     assert totals["layers"] > 0
-    assert process_time() - start < 1
+    assert process_time() - start < pace()
 
 
 @pytest.mark.parametrize("file", FILES)
