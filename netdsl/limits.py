@@ -19,7 +19,7 @@ class Limits:
     statements: int = 300_000
     operands: int = 200_000
     list_length: int = 100_000
-    list_items: int = 5_000_000
+    list_items: int = 2_000_000
     integer_bits: int = 256
     tensor_elements: int = 2**40
     rank: int = 8

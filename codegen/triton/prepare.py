@@ -16,6 +16,7 @@ from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.norm import BatchNormScale
 
 WIDTH = 112
+"""Characters of a line of the network's functions, without their indentation."""
 OWN = ("cast", "eights", "matrix", "p", "row_scales", "sine_table", "torch", "w")
 """What the functions call or hold themselves."""
 TIGHT = ("cast(", "eights(", "matrix(", "row_scales(", ONE)

@@ -19,7 +19,7 @@ from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.planner import Packed, Planner, Step
-from netdsl.codegen.triton.prepare import Preparation, Recipe
+from netdsl.codegen.triton.prepare import WIDTH, Preparation, Recipe
 from netdsl.codegen.triton.tiling import BATCHES
 from netdsl.codegen.triton.work import Tile
 from netdsl.ir.graph import Graph, Node, Value
@@ -27,7 +27,6 @@ from netdsl.tensor import DType, TensorType, shape_text
 
 ALIGNMENT = 128
 """Buffers start at multiples of this many bytes, for any batch: whole cache lines, and what wide loads ask for."""
-WIDTH = 112
 MOST_ROWS = 2**31 - 2**16
 """Rows that a kernel can count in 32 bits, with its last block."""
 

@@ -233,7 +233,9 @@ def candidates(product: Product, device: Device, batch: int) -> Iterator[Tile]:
         programs = row_tiles(product, tile, samples) * ceil(product.columns / tile.n) * product.groups
         for split in (1, 2, 4, 8, 16):
             steps = ceil(all_steps / split)
-            if split > 1 and (steps < 2 or programs * split > MOST_PROGRAMS):
+            # Four warps with 128 x 128 sums have no registers left to add up other parts.
+            full = not boxed and tile.m * tile.n > 128 * 64
+            if split > 1 and (steps < 2 or full or programs * split > MOST_PROGRAMS):
                 break
             stages = max(min(tile.stages, steps), 2) if boxed else tile.stages
             yield replace(tile, stages=stages, split=split)

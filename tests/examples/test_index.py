@@ -3,10 +3,9 @@
 import json
 import re
 from pathlib import Path
-from time import process_time
 
 import pytest
-from pace import pace
+from pace import within
 
 import netdsl
 from netdsl.cli.main import main
@@ -45,10 +44,9 @@ def test_every_entry_has_the_same_keys() -> None:
 
 @pytest.mark.parametrize("entry", INDEX, ids=lambda entry: entry["net"])
 def test_every_net_is_summarised_at_once(entry: dict[str, str]) -> None:
-    start = process_time()
-    totals = netdsl.load(str(EXAMPLES / entry["file"]), net=entry["net"]).summary().to_dict()["totals"]
+    with within(1):
+        totals = netdsl.load(str(EXAMPLES / entry["file"]), net=entry["net"]).summary().to_dict()["totals"]
     assert totals["layers"] > 0
-    assert process_time() - start < pace()
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 from generator import RandomNet, nets
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from mutations import mutated
-from pace import pace
+from pace import within
 from test_random_nets import NETS, SEED
 
 import netdsl
@@ -40,18 +39,17 @@ def test_mistakes_are_refused_and_nothing_else_happens(tmp_path: Path) -> None:
         for name, used in net.used.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(used, encoding="utf-8")
-        start = process_time()
-        try:
-            found = netdsl.load(file, **net.settings)
-        except netdsl.NetError as error:
-            refused += bool(str(error))
-        else:
-            accepted += 1
-            if len(found.graph.nodes) <= LARGEST:
-                assert dump(parse_text(dump(found.graph))) == dump(found.graph)
-                found.summary(batch=3).to_dict()
-                found.compile()
-        assert process_time() - start < SECONDS * pace()
+        with within(SECONDS):
+            try:
+                found = netdsl.load(file, **net.settings)
+            except netdsl.NetError as error:
+                refused += bool(str(error))
+            else:
+                accepted += 1
+                if len(found.graph.nodes) <= LARGEST:
+                    assert dump(parse_text(dump(found.graph))) == dump(found.graph)
+                    found.summary(batch=3).to_dict()
+                    found.compile()
 
     run()
     # Most mistakes are found, and some make another net.

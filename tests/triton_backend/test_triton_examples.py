@@ -95,7 +95,5 @@ def test_every_kernel_compiles_for_two_architectures(tmp_path: Path) -> None:
 
     found = list(kernels(tmp_path))
     assert len(found) > 100
-    for arch, launched in found:
-        compiled = compile_launch(launched, arch)
-        assert compiled.shared <= SHARED_LIMIT[arch], compiled
-        assert compiled.stack == 0, compiled
+    compiled = [compile_launch(launched, arch) for arch, launched in found]
+    assert not [kernel for kernel in compiled if kernel.stack or kernel.shared > SHARED_LIMIT[kernel.arch]]
