@@ -166,6 +166,18 @@ def test_torchvision_publishes_the_same_figures(file: str, net: str, name: str, 
         assert found["params"] == weights.meta["num_params"]
 
 
+def test_stylegan2_has_the_layers_of_its_authors() -> None:
+    """As their later program for PyTorch prints them when it starts to train (configuration F; its log is quoted in
+    https://github.com/open-mmlab/mmgeneration/issues/394): a convolution with its style, bias and strength of noise."""
+    layers: Counter[str] = Counter()
+    for layer in netdsl.load(str(EXAMPLES / "stylegan2.net")).summary().to_dict()["layers"]:
+        layers[layer["name"].rpartition(".")[0]] += layer["params"]
+    assert [layers[name] for name in ("styled2.3", "x.64", "rgb2.3")] == [2_622_465, 2_622_465, 264_195]
+    assert [layers[name] for name in ("styled2.4", "x.128", "rgb2.4")] == [1_442_561, 721_409, 132_099]
+    assert [layers[name] for name in ("styled2.5", "x.256", "rgb2.5")] == [426_369, 213_249, 66_051]
+    assert layers["styled2.6"] == 139_457
+
+
 @pytest.mark.parametrize(
     ("width", "groups", "figure"), [(144, 1, 143), (200, 2, 140), (240, 3, 137), (272, 4, 133), (384, 8, 137)]
 )
