@@ -25,6 +25,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from netdsl.codegen.triton.devices import DEVICES
+
 OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tma": "cp.async.bulk.tensor", "cp_async": "cp.async.c"}
 WAIT = "griddepcontrol.wait"
@@ -227,6 +229,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--wgmma", action="store_true", help="the share of the work that sm_90's wgmma does, by batch")
     options = parser.parse_args(arguments)
+    least = min(load_module(options.module).DEVICES)
+    below = [arch for arch in options.arch if arch < least and not options.wgmma]
+    if below:
+        why = ", as float8 does; compile with --dtype float16 for older ones" if least > min(DEVICES) else ""
+        parser.error(f"{options.module} needs sm_{least} or newer{why}: --arch {below[0]}")
     if options.wgmma:
         return _report_wgmma(options.module, options.batch, options.jobs)
     start = time.perf_counter()

@@ -228,7 +228,7 @@ def _helpers(text: str) -> set[str]:
 def reserved_names() -> tuple[str, ...]:
     """Every identifier at the top of the module's own templates, and what they import."""
     names: set[str] = set()
-    for part in ("module", "helpers", "products", "model", "script", "profile", "tune", *SHARED):
+    for part in ("module", "helpers", "products", "model", "script", "profile", "tune", "float8", *SHARED):
         loader = environment(PACKAGE).loader
         assert loader is not None
         text = loader.get_source(environment(PACKAGE), f"{part}.py.j2")[0]

@@ -18,7 +18,7 @@ from netdsl.codegen.triton.devices import DEVICES, H200
 from netdsl.codegen.triton.expressions import constant_expression
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
-from netdsl.codegen.triton.planner import Packed, Planner, Step
+from netdsl.codegen.triton.planner import ONE, Packed, Planner, Step
 from netdsl.codegen.triton.prepare import WIDTH, Preparation, Recipe
 from netdsl.codegen.triton.tiling import BATCHES
 from netdsl.codegen.triton.work import Tile
@@ -77,6 +77,7 @@ class Program:
     work: tuple[tuple[str, Figures], ...]
     recipes: tuple[Recipe, ...]
     prepare: tuple[str, ...]
+    scales: tuple[str, ...]
     uses_matrix: bool
     uses_cast: bool
     uses_sines: bool
@@ -183,6 +184,7 @@ class Printer:
             tuple(work.items()),
             recipes,
             prepare,
+            tuple(name for pack, name in self._packs.items() if pack.form == ONE),
             "matrix(" in text,
             "cast(" in text or "matrix(" in text,
             "sine_table(" in text,

@@ -49,7 +49,7 @@ pytestmark = [
 ]
 
 ARCHS = [80, 89, 90]
-PARTS = ("module", "products", "split", "model", "script", "profile", "tune", "helpers", *SHARED)
+PARTS = ("module", "products", "split", "model", "script", "profile", "tune", "float8", "helpers", *SHARED)
 
 
 def products() -> Graph:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from interpreted import Interpreter, SmallTiling, difference
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+from test_triton_module import run_python
 
 import netdsl
 from netdsl.codegen.triton import aot
@@ -130,7 +131,9 @@ def test_trained_digits_are_read_as_in_float32() -> None:
     assert 0.020 < float((found - wanted).square().mean().sqrt() / wanted.square().mean().sqrt()) <= 0.022
 
 
-def test_gpus_without_float8_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_without_float8_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "eights.py"
     compile_graph(net(16, 5), DType.FLOAT8).write(path)
     module = aot.load_module(path)
@@ -142,5 +145,31 @@ def test_gpus_without_float8_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
         with pytest.raises(module.ModelError, match=said):
-            module.usable(torch.device("cuda:0"))
+            module.load(tmp_path / "none.safetensors", "cuda:0")
     assert set(module.TILES) == set(module.DEVICES) == {89, 90}
+    for arch in ("80", "86"):
+        with pytest.raises(SystemExit):
+            aot.main([str(path), "--arch", "90", arch])
+        said = f"needs sm_89 or newer, as float8 does; compile with --dtype float16 for older ones: --arch {arch}\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
+def test_scales_are_kept_in_a_file(tmp_path: Path) -> None:
+    graph = net(16, 3)
+    compile_graph(graph, DType.FLOAT8).write(tmp_path / "eights.py")
+    save_file(exact(graph, 0), tmp_path / "eights.safetensors")
+    x = np.random.default_rng(1).standard_normal((2, 8, 3, 3)).astype(np.float32)
+    np.save(tmp_path / "few.npy", x[:1])
+    np.save(tmp_path / "more.npy", 100 * x[1:])
+    done = run_python(tmp_path, "-W", "ignore", str(Path(__file__).parent / "check_scales.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    head = f"wrote {tmp_path / 'eights.scales.json'}: 3 scales, by 2 samples."
+    assert [line for line in done.stdout.splitlines() if line.startswith(head)]
+    assert [line.removeprefix("error: ") for line in done.stderr.splitlines()] == [
+        f"{tmp_path / 'eights.scales.json'} is there already; replace it with --force",
+        "--calibrate y=few.npy: the inputs are x; write NAME=FILE",
+        "--calibrate .: not an ordinary file",
+        "[Errno 2] No such file or directory: 'none.npy'",
+        "small.npy is 1 x 8 x 2 x 2, expected N x 8 x 3 x 3",
+        "cannot read none.json: No such file or directory",
+    ]

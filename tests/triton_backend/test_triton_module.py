@@ -252,7 +252,16 @@ def test_the_script_runs_on_arrays_and_images(files: Path) -> None:
 
 def test_both_backends_read_and_write_files_alike() -> None:
     texts = [compile(digits()).source for compile in (compile_graph, compile_for_numpy)]
-    for name in ("check_output", "input_paths", "npy_content", "save", "read_png", "png_chunks", "check_header"):
+    for name in (
+        "check_output",
+        "input_paths",
+        "input_path",
+        "npy_content",
+        "save",
+        "read_png",
+        "png_chunks",
+        "check_header",
+    ):
         bodies = [text.partition(f"\ndef {name}(")[2].partition("\n\n\n")[0] for text in texts]
         assert bodies[0] == bodies[1] != ""
 
