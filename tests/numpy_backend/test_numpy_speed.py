@@ -98,6 +98,44 @@ def test_the_answer_is_the_same_to_the_bit_whether_helpers_are_free() -> None:
     model._team.leave()
 
 
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_threads_meet_before_one_touches_what_another_works_on(name: str) -> None:
+    graph = make(name)
+    module = load_source(compile_graph(graph).source)
+    module.LEAST_SHARED = 0
+    model = module.Model(random_weights(graph, DType.FLOAT32), 3)
+    inputs = random_inputs(graph, DType.FLOAT32, 1).values()
+    wanted = model(*inputs)
+    (space,) = model._idle
+    for late in range(3):
+        for stage in space._stages:
+            stage[late].insert(0, lambda: time.sleep(1e-3))
+        found = model(*inputs)
+        for stage in space._stages:
+            del stage[late][0]
+        for pair in zip(found, wanted, strict=True) if isinstance(found, tuple) else [(found, wanted)]:
+            np.testing.assert_array_equal(*pair)
+
+
+def test_rows_go_through_several_layers_in_one_thread() -> None:
+    net = netdsl.load(EXAMPLES / "mobilenet2.net")
+    module = load_source(net.compile().source)
+    space = module.Workspace(module.prepare(random_weights(net.graph, DType.FLOAT32)), 1, 2)
+    assert len(space._stages) <= 43
+    assert sum(len(stage[0]) > 1 < len(stage[1]) for stage in space._stages) >= 40
+
+
+def test_memory_of_an_array_is_known_whatever_its_steps() -> None:
+    module = load_source(compile_graph(make("residual")).source)
+    x = np.zeros((4, 6), np.float32)
+    (whole,) = module.pieces((x,))
+    assert whole[1] - whole[0] == x.nbytes
+    for same in (x[::-1], x[:, ::-1], x.T, x[::-1, ::-1].T):
+        assert list(module.pieces((7, (same, "axis")))) == [whole]
+    assert module.overlap([whole], module.pieces((x[3:, 5:],)))
+    assert not module.overlap(module.pieces((x[:2],)), module.pieces((x[2:], x[:0])))
+
+
 def test_whoever_is_interrupted_waits_for_the_others() -> None:
     team = load_source(compile_graph(make("residual")).source).Team(2)
     team.run(lambda _: None)

@@ -36,7 +36,7 @@ class Exponential:
     scale: float
 
 
-LARGE = 1 << 16
+LARGE = 1 << 15
 """Elements whose sharing pays for waking a thread."""
 FUNCTIONS = {"atan": "np.arctan", "erf": "error_function", "round": "np.rint"}
 RELATIONS = {
