@@ -15,17 +15,20 @@ from netdsl.ir.graph import Graph, Node
 from netdsl.onnx.idioms.attention import attention, attention_of_map
 from netdsl.onnx.idioms.function import function
 from netdsl.onnx.idioms.sheet import Sheet
+from netdsl.onnx.idioms.style import cut_or_padded, demodulated, filtered
 from netdsl.onnx.read.values import Array
 from netdsl.ops.activation import Sqrt
 from netdsl.ops.base import Op
+from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.elementwise import Add, Div, Mul, Scale, Shift, Sub
 from netdsl.ops.function import Apply, Compare, Select
 from netdsl.ops.linear import Fc
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import GroupNorm, LayerNorm
+from netdsl.ops.pool import Pool
 from netdsl.ops.reduce import Mean
 from netdsl.ops.sequence import Position
-from netdsl.ops.shape import Concat, Reshape, Upsample
+from netdsl.ops.shape import Concat, Crop, Pad, Reshape, Upsample
 
 SMALL = 1e-3
 """What is added to a divisor to keep it from 0 is at most this; more is arithmetic."""
@@ -173,6 +176,18 @@ def nearest(sheet: Sheet, node: Node) -> Node | None:
     return sheet.layer(node, node.op, before.inputs)
 
 
+def smallest(sheet: Sheet, node: Node) -> Node | None:
+    """The opposite of the largest of the opposites in each window: `pool min`."""
+    pool = sheet.maker(node.inputs[0], Pool)
+    opposite = sheet.maker(pool.inputs[0], Scale) if pool else None
+    if pool is None or opposite is None or not node.op == opposite.op == Scale(-1.0):
+        return None
+    assert isinstance(pool.op, Pool)
+    if pool.op.function != "max" or pool.op.indices or not sheet.alone(node.inputs[0]):
+        return None
+    return sheet.layer(node, replace(pool.op, function="min"), opposite.inputs)
+
+
 def encoded(sheet: Sheet, node: Node) -> Node | None:
     """Sines and cosines of a position times the frequencies: `position sine features=...`."""
     joined = node if isinstance(node.op, Concat) else sheet.maker(node.inputs[0], Concat)
@@ -260,9 +275,13 @@ IDIOMS: dict[type[Op], tuple[Idiom, ...]] = {
     Shift: (bias,),
     Fc: (attention,),
     Concat: (growing, encoded),
-    Div: (standardised, divided, function),
+    Div: (standardised, demodulated, divided, function),
+    Conv: (filtered,),
+    UpConv: (filtered,),
+    Crop: (cut_or_padded,),
+    Pad: (cut_or_padded,),
     Mul: (whole_paths, function),
-    Scale: (function,),
+    Scale: (smallest, function),
     Reshape: (grouped, encoded, attention_of_map),
     Select: (chosen,),
     Upsample: (nearest,),

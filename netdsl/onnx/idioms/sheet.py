@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import UnionType
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Sheet:
         self._joined: dict[int, Value] = {}
         self._masks: dict[Value, Value] = {}
 
-    def maker(self, value: Value, kind: type[Op] = Op) -> Node | None:
+    def maker(self, value: Value, kind: type[Op] | UnionType = Op) -> Node | None:
         """The node that makes a value, if it is of this kind."""
         node = self._makers.get(value)
         return node if node is not None and isinstance(node.op, kind) else None

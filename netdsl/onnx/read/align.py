@@ -267,8 +267,11 @@ def regrouped(net: Net, view: View, targets: Sequence[Extents]) -> View:
         rests = {tuple(target[1:]) for target in targets}
         if len(firsts) > 1 or len(rests) > 1 or any(t[0] % b for t, b in zip(targets, first, strict=True)):
             raise
-        shape = (*firsts, *rests.pop())
+        alone = firsts == {1} and view.batch_axis is not None
+        shape = (*(() if alone else firsts), *rests.pop())
         value = net.reshaped(net.arrange(view, [tuple(a for a in axis if a != BATCH) for axis in view.axes]), shape)
+        if alone:
+            return plain_view(value, 0, view.whole)
         result = plain_view(value, None, view.whole)
         head = (BATCH, 0) if view.batch_axis is not None else (0,)
         return replace(result, axes=(head, *result.axes[1:]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from netdsl.onnx.read.align import join
 from netdsl.onnx.read.call import Call, Operand, as_view
+from netdsl.onnx.read.choice import Within, are_places, both_bounds, bounded, where_within
 from netdsl.onnx.read.functions import applied, constant, function, mapped, reciprocal, scalar, scaled, shifted
 from netdsl.onnx.read.net import Net
 from netdsl.onnx.read.values import Known, Unreadable, View
@@ -126,6 +127,8 @@ def compared(how: str, swapped: bool = False) -> Callable[[Call], View]:
 
     def read(call: Call) -> View:
         a, b = call.operand(0), call.operand(1)
+        if are_places(a):
+            return bounded(call.op, a, b)
         return join(call.net, fn.Compare(how), (b, a) if swapped else (a, b), True)
 
     return read
@@ -133,7 +136,12 @@ def compared(how: str, swapped: bool = False) -> Callable[[Call], View]:
 
 def logic(op: Op) -> Callable[[Call], View]:
     """A reader of a function of truth values, which are 0 and 1."""
-    return lambda call: join(call.net, op, (call.operand(0), call.operand(1)), True)
+
+    def read(call: Call) -> View:
+        a, b = call.operand(0), call.operand(1)
+        return both_bounds(a, b) if isinstance(a, Within) else join(call.net, op, (a, b), True)
+
+    return read
 
 
 def negation(call: Call) -> View:
@@ -144,6 +152,8 @@ def negation(call: Call) -> View:
 def where(call: Call) -> View:
     """The second operand where the first holds, else the third."""
     operands = [call.operand(index) for index in range(3)]
+    if isinstance(operands[0], Within):
+        return where_within(call, operands[0])
     whole = all(
         operand.whole if isinstance(operand, View) else operand.array.dtype.kind in "iub" for operand in operands[1:]
     )

@@ -252,6 +252,7 @@ RULES: dict[str, Fold] = {
     "ScatterND": _scatter_nd,
     "MatMul": lambda call, a, b: np.matmul(a, b),
     "ReduceSum": _reduce(np.sum),
+    "ReduceSumSquare": _reduce(lambda x, **how: np.sum(np.square(x), **how)),
     "ReduceProd": _reduce(np.prod),
     "ReduceMax": _reduce(np.max),
     "ReduceMin": _reduce(np.min),

@@ -1,4 +1,4 @@
-"""Elements at known places, and rows of a table."""
+"""Elements at known places, rows of a table, rows of every sample."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from netdsl.onnx.read.align import regrouped
 from netdsl.onnx.read.call import Call, axis_of
+from netdsl.onnx.read.choice import gathered
 from netdsl.onnx.read.net import Net
 from netdsl.onnx.read.pieces import at_axis, taken
 from netdsl.onnx.read.values import BATCH, Array, Known, Unreadable, View, plain_view
@@ -78,6 +79,8 @@ def _all_samples(net: Net, view: View, axis: int, at: Known) -> View:
 
 def gather_nd(call: Call) -> View:
     """Elements at known places of the first axes, taken as one."""
+    if isinstance(call.operand(1), View):
+        return gathered(call)
     view, places = call.view(0), call.fixed(1).astype(np.int64)
     if call.whole("batch_dims", 0):
         raise Unreadable("it takes other places in every sample")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 
 import numpy as np
@@ -11,7 +11,7 @@ from netdsl.onnx.read.align import apart, arranged, together
 from netdsl.onnx.read.call import Call, axis_of, without_batch
 from netdsl.onnx.read.pieces import taken
 from netdsl.onnx.read.values import BATCH, View
-from netdsl.ops.shape import Pad
+from netdsl.ops.shape import Crop, Pad
 
 
 def pad(call: Call) -> View:
@@ -26,19 +26,34 @@ def pad(call: Call) -> View:
     half = len(widths) // 2
     sides = {axis: (int(widths[i]), int(widths[half + i])) for i, axis in enumerate(given)}
     mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(call.text("mode", "constant"))
-    for axis, (before, after) in sides.items():
-        if before < 0 or after < 0:
-            view = taken(call.net, view, axis, list(range(view.per_sample(axis)))[max(-before, 0) : -after or None])
-            sides[axis] = (max(before, 0), max(after, 0))
+    plain = view.batch_axis == 0 and view.axes[0] == (BATCH,) and view.rank in (3, 4)
+    view = _cut(call, view, sides, plain)
+    sides = {axis: (max(before, 0), max(after, 0)) for axis, (before, after) in sides.items()}
     changed = [axis for axis, widths_ in sides.items() if any(widths_)]
-    plain = view.batch_axis == 0 and view.axes[0] == (BATCH,)
-    if mode and plain and view.rank in (3, 4) and all(axis >= 2 for axis in changed) and changed:
-        pairs = [sides.get(axis, (0, 0)) for axis in range(2, view.rank)]
-        op = Pad((*(a for a, _ in pairs), *(b for _, b in pairs)), float(value), mode)
+    if mode and plain and all(axis >= 2 for axis in changed) and changed:
+        op = Pad(_both_ends(view, sides), float(value), mode)
         return call.net.back(call.net.one(op, call.net.batch_first(view)), view)
     for axis in changed:
         view = _padded(call, view, axis, sides[axis], float(value), mode)
     return view
+
+
+def _cut(call: Call, view: View, sides: Mapping[int, tuple[int, int]], plain: bool) -> View:
+    """Without what padding of less than 0 cuts away: a map at all sides at once, anything else axis by axis."""
+    cuts = {axis: (max(-before, 0), max(-after, 0)) for axis, (before, after) in sides.items()}
+    changed = [axis for axis, ends in cuts.items() if any(ends)]
+    if plain and all(axis >= 2 for axis in changed) and changed:
+        return call.net.back(call.net.one(Crop(padding=_both_ends(view, cuts)), call.net.batch_first(view)), view)
+    for axis in changed:
+        start, end = cuts[axis]
+        view = taken(call.net, view, axis, list(range(start, view.per_sample(axis) - end)))
+    return view
+
+
+def _both_ends(view: View, sides: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
+    """Of the axes of a map: all starts, then all ends."""
+    pairs = [sides.get(axis, (0, 0)) for axis in range(2, view.rank)]
+    return (*(start for start, _ in pairs), *(end for _, end in pairs))
 
 
 def _padded(call: Call, view: View, axis: int, sides: tuple[int, int], value: float, mode: str | None) -> View:

@@ -150,11 +150,11 @@ def slice_(call: Call) -> View:
 
 
 def _is_crop(call: Call, view: View, axes: Sequence[int], steps: Sequence[int]) -> bool:
-    """Whether it cuts all spatial axes of a map at once."""
+    """Whether it cuts both spatial axes of a map at once."""
     places = sorted(axis_of(axis, view.rank) for axis in axes)
     ends = call.known(2).other if len(call.operands) > 1 else None
-    plain = view.rank in (3, 4) and view.axes[0] == (BATCH,) and ends is None
-    return plain and places == list(range(2, view.rank)) and set(steps) == {1}
+    plain = view.rank == 4 and view.axes[0] == (BATCH,) and ends is None
+    return plain and places == [2, 3] and set(steps) == {1}
 
 
 def _spatial(

@@ -16,6 +16,7 @@ from netdsl.onnx.read.align import grouped, over_batch
 from netdsl.onnx.read.call import Call, Operand
 from netdsl.onnx.read.file import Model, called, import_onnx, in_order, malformed, tensor
 from netdsl.onnx.read.fold import fold
+from netdsl.onnx.read.loop import ONLY_NMS, kept_boxes
 from netdsl.onnx.read.net import Net, sayable
 from netdsl.onnx.read.nodes import bound, places_in_tables, wanted
 from netdsl.onnx.read.ports import Extent, Port, Reading
@@ -153,11 +154,13 @@ class Reader:
             return [self._constant(call)]
         if node.op_type == "If":
             return self._branch(call, node, prefix)
+        if node.op_type == "Loop":
+            return self._loop(call)
         folded = fold(call)
         if folded is not None:
             return [over_batch(self.net, known) for known in folded]
         if any(isinstance(operand, Reserved) and call.op not in operand.takers for operand in operands):
-            raise Unreadable("it takes places of maxima or boxes with their samples, which the net does not number so")
+            raise Unreadable("it takes places, or boxes with their samples, which the net does not number so")
         reader = READERS.get(node.op_type)
         if reader is None:
             body = self._body(node)
@@ -203,6 +206,13 @@ class Reader:
         results = [self.values[value.name] for value in graph.output]
         self.values = saved
         return results
+
+    def _loop(self, call: Call) -> Sequence[Any]:
+        body = call.attributes.get("body")
+        if body is None or isinstance(body, int | float | str) or not call.has(0) or not call.has(2):
+            raise Unreadable(ONLY_NMS)
+        constants = {item.name: self._initializer(item) for item in body.initializer}
+        return kept_boxes(call, body, {**self.values, **constants})
 
     def _body(self, node: Any) -> Any:
         """The definition of an operator by simpler ones, where ONNX has one."""

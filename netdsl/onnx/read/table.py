@@ -7,6 +7,7 @@ from typing import Any
 
 from netdsl.onnx.read import (
     activation,
+    choice,
     elementwise,
     gather,
     matmul,
@@ -32,6 +33,7 @@ READERS: dict[str, Callable[[Call], Any]] = {
     **shape.READERS,
     **pieces.READERS,
     **gather.READERS,
+    **choice.READERS,
     **pad.READERS,
     **resize.READERS,
     **regions.READERS,

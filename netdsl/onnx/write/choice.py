@@ -35,12 +35,12 @@ def nms(op: Nms, at: Site, boxes: str, scores: str) -> str:
     two, four, last = at.ints("two", [2]), at.ints("four", [4]), at.ints("last", [2])
     low, high = at("Slice", boxes, at.ints("first", [0]), two, last), at("Slice", boxes, two, four, last)
     areas = at("ReduceProd", at("Sub", high, low), last, keepdims=0)
-    body = _best_box(op, at, low, high, areas, last)
+    body = best_box(op, at, low, high, areas, last)
     _, kept = at.several("Loop", at.ints("count", op.count), "", scores, outputs=2, body=body)
     return at("Transpose", at("Squeeze", kept, last), perm=(1, 0))
 
 
-def _best_box(op: Nms, at: Site, low: str, high: str, areas: str, last: str) -> GraphProto:
+def best_box(op: Nms, at: Site, low: str, high: str, areas: str, last: str) -> GraphProto:
     """One step. Boxes that are left have scores above `least`; the index is -1 where there are none."""
     inner = Site(f"{at.layer}/step", at.types, at.results, at.element)
     left, least = f"{inner.layer}/left", inner.reals("least", op.least)
