@@ -23,9 +23,10 @@ def convolutions_last(graph: Graph) -> Graph:
             if isinstance(anchor, Conv | UpConv) and node.outputs[0].type.layout is Layout.CHANNELS_FIRST:
                 (value,) = node.outputs
                 new[value] = Value(value.name, value.type._replace(layout=Layout.CHANNELS_LAST))
-            inputs = tuple(new.get(value, value) for value in node.inputs)
-            outputs = tuple(new.get(value, value) for value in node.outputs)
-            result.append(replace(node, inputs=inputs, outputs=outputs))
+            inputs = tuple([new.get(value, value) for value in node.inputs])
+            outputs = tuple([new.get(value, value) for value in node.outputs])
+            same = inputs == node.inputs and outputs == node.outputs
+            result.append(node if same else replace(node, inputs=inputs, outputs=outputs))
         return tuple(result)
 
     prelude = renewed(graph.prelude)

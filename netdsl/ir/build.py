@@ -11,6 +11,8 @@ from netdsl.ops.base import Init, Op, ShapeError, Types
 from netdsl.source import Span
 from netdsl.tensor import DType, Layout, TensorType, shape_text
 
+_FIRST = Layout.CHANNELS_FIRST
+
 
 class WeightType(NamedTuple):
     """A weight that an operator implies, with its type."""
@@ -60,9 +62,10 @@ class Signatures:
 
 def plain(types: Types) -> Types:
     """Types without their layout, which no shape rule looks at."""
-    if all(type.layout is Layout.CHANNELS_FIRST for type in types):
-        return types
-    return tuple(type._replace(layout=Layout.CHANNELS_FIRST) for type in types)
+    for type in types:
+        if type.layout is not _FIRST:
+            return tuple([type._replace(layout=_FIRST) for type in types])
+    return types
 
 
 def weight_type(shape: tuple[int, ...]) -> TensorType:

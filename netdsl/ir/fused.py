@@ -95,5 +95,9 @@ class Fused(Op):
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Fused) else NotImplemented
 
-    def __hash__(self) -> int:
+    @cached_property
+    def _hash(self) -> int:
         return hash(self._key)
+
+    def __hash__(self) -> int:
+        return self._hash

@@ -64,7 +64,8 @@ class Rewriter:
         A map that it makes is stored in `layout`.
         """
         signature = self._signatures(op, plain(tuple([value.type for value in inputs])))
-        output = self.fresh(name, signature.results[0]._replace(layout=layout))
+        (type,) = signature.results
+        output = self.fresh(name, type if type.layout is layout else type._replace(layout=layout))
         node = Node(signature.op, tuple(inputs), (output,), output.name, like.scope, like.span, like.frame)
         self.add(node, prelude=prelude)
         return output

@@ -8,7 +8,7 @@ from netdsl.ir.build import Signatures, plain
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, InvalidGraph, Node, Value, operand_count
 from netdsl.ir.text import dump, op_text
-from netdsl.ops.base import Op, ShapeError
+from netdsl.ops.base import Op, ShapeError, Types
 from netdsl.ops.shape import Relayout, Transpose
 from netdsl.tensor import Layout, TensorType
 
@@ -33,12 +33,15 @@ def verify(graph: Graph, after: str = "", known: Verified | None = None) -> None
 
 
 class Verified:
-    """Shape rules, fused operators and nodes that earlier graphs had: a pass leaves most as they are."""
+    """Nodes that earlier graphs had, for a pass leaves most as they are, and kinds of nodes, for networks repeat them.
+
+    No rule for a node looks at more than its kind: the operator, and the types of what it reads and makes.
+    """
 
     def __init__(self) -> None:
         self.signatures = Signatures()
-        self.fused: set[Op] = set()
         self.nodes: set[Node] = set()
+        self.kinds: set[tuple[Op, Types, Types]] = set()
 
 
 class _Verifier:
@@ -80,9 +83,13 @@ class _Verifier:
         for value in node.inputs:
             if value not in defined:
                 raise InvalidGraph(f"node {node.name} reads %{value.name} before it is defined")
-        if node not in self.known.nodes:
+        if node in self.known.nodes:
+            return
+        kind = (node.op, tuple([value.type for value in node.inputs]), tuple([value.type for value in node.outputs]))
+        if kind not in self.known.kinds:
             self.rules(node)
-            self.known.nodes.add(node)
+            self.known.kinds.add(kind)
+        self.known.nodes.add(node)
 
     def rules(self, node: Node) -> None:
         types = plain(tuple([value.type for value in node.inputs]))
@@ -105,9 +112,8 @@ class _Verifier:
             raise InvalidGraph(f"node {node.name} makes ({made}), but its results are {node.outputs}")
         if not _one_layout(node, count):
             raise InvalidGraph(f"node {node.name} mixes storage orders")
-        if isinstance(node.op, Fused) and node.op not in self.known.fused:
+        if isinstance(node.op, Fused):
             self.body(node.op.body)
-            self.known.fused.add(node.op)
 
     def body(self, body: Graph) -> None:
         self.graph(body)

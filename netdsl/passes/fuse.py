@@ -57,10 +57,11 @@ class Fuse:
             if len(node.outputs) == 1 and isinstance(node.op, self.anchors + self.tails):
                 open_chains[node.outputs[0]] = chain
         nodes = []
+        bodies: dict[tuple[object, ...], Fused] = {}
         for node in graph.nodes:
             chain = chain_of[node]
             if node is chain[-1]:
-                nodes.append(node if len(chain) == 1 else _fused(chain))
+                nodes.append(node if len(chain) == 1 else _fused(chain, bodies))
         return graph if len(nodes) == len(graph.nodes) else replace(graph, nodes=tuple(nodes))
 
     def _chain_before(
@@ -89,12 +90,22 @@ class Fuse:
         return None
 
 
-def _fused(chain: list[Node]) -> Node:
-    """One node for a chain. Names inside are the operators' words, so that equal chains have equal bodies."""
-    made = {value for node in chain for value in node.outputs}
+def _fused(chain: list[Node], bodies: dict[tuple[object, ...], Fused]) -> Node:
+    """One node for a chain. `bodies` has the operators of those that were made: equal chains of one text share one."""
+    made = tuple([value for node in chain for value in node.outputs])
     operands = tuple(dict.fromkeys(value for node in chain for value in node.operands if value not in made))
-    weights = tuple(value for node in chain for value in node.weights)
+    inputs = (*operands, *(value for node in chain for value in node.weights))
 
+    place = {value: number for number, value in enumerate((*inputs, *made))}
+    links = [(node.op, node.span, *(place[value] for value in node.inputs)) for node in chain]
+    key = (*links, *(value.type for value in operands))
+    if key not in bodies:
+        bodies[key] = Fused(_body(chain, operands))
+    return replace(chain[0], op=bodies[key], inputs=inputs, outputs=chain[-1].outputs)
+
+
+def _body(chain: list[Node], operands: tuple[Value, ...]) -> Graph:
+    """A chain as a graph. Names inside are the operators' words, so that equal chains have equal bodies."""
     body = GraphBuilder("_".join(node.op.word for node in chain))
     inside = {
         value: body.input(f"x{index}", value.type._replace(layout=Layout.CHANNELS_FIRST))
@@ -106,6 +117,4 @@ def _fused(chain: list[Node]) -> Node:
         name = node.op.word if count == 1 else f"{node.op.word}{count}"
         results = body.node(node.op, [inside[value] for value in node.operands], name=name, span=node.span)
         inside[node.outputs[0]] = results[0]
-    anchor, last = chain[0], chain[-1]
-    op = Fused(body.result("y", inside[last.outputs[0]]).finish())
-    return replace(anchor, op=op, inputs=operands + weights, outputs=last.outputs)
+    return body.result("y", inside[chain[-1].outputs[0]]).finish()
