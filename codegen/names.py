@@ -7,6 +7,8 @@ import keyword
 import re
 import unicodedata
 
+from netdsl.source import Span
+
 _FORBIDDEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins)))
 
 
@@ -56,3 +58,11 @@ def comment(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def place_of(span: Span | None) -> str:
+    """`file:line` of a layer as part of a comment, without folders; nothing for what a pass made."""
+    if span is None:
+        return ""
+    file = span.source.name.replace("\\", "/").rpartition("/")[2]
+    return comment(f"{file}:{span.line}")

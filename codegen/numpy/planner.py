@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import takewhile
@@ -11,25 +10,25 @@ from typing import Any
 from netdsl.analysis.joined import joined_results, joined_values, left_to_copy, storage_ranges
 from netdsl.analysis.liveness import activation_bytes
 from netdsl.analysis.memory import plan_memory
-from netdsl.codegen.names import Names, comment
+from netdsl.codegen.names import comment, place_of
 from netdsl.codegen.numpy.calls import Call, Elementwise, Operand, Step, Window
 from netdsl.codegen.numpy.lowerings import LOWERINGS
 from netdsl.codegen.numpy.lowerings.elementwise import RELATIONS, is_shared_out, shared_out, steps_of
 from netdsl.codegen.numpy.parts import can_be_part
-from netdsl.codegen.numpy.program import Layer, Program, Recipe
+from netdsl.codegen.numpy.preparation import Preparation
+from netdsl.codegen.numpy.program import Layer, Program
 from netdsl.codegen.numpy.scope import Argument, Scope
 from netdsl.codegen.numpy.storage import FIRST, LAST, Broadcast, View, aligned, layout_of, stored_shape
 from netdsl.codegen.numpy.tails import Link, Tail, operands, statements, tail, tail_reads
 from netdsl.codegen.numpy.tuned import Tuned
 from netdsl.codegen.plan import Buffer, Kernel, Launch, Part, Plan
-from netdsl.codegen.prelude import extents, owner, owners_of, short, together, weight_key
+from netdsl.codegen.prelude import extents
 from netdsl.codegen.printing import Expression, copy, keywords, statement
 from netdsl.codegen.render import literal
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
-from netdsl.ops.norm import BatchNormScale
 from netdsl.ops.shape import Concat, Reshape
 from netdsl.tensor import DType, Layout, TensorType
 
@@ -50,8 +49,6 @@ class Planner:
         self._joined = joined_results(graph, self._slices)
         self._settings: dict[tuple[str, ...], str] = {}
         self._tails: dict[tuple[object, ...], Tail] = {}
-        self._recipes: dict[tuple[str, ...], Recipe] = {}
-        self._read_outside = {value for node in graph.nodes for value in node.inputs} | set(graph.outputs)
         self._kernels: dict[str, None] = {}
         self._scratch = 0
         self._launches: list[Launch] = []
@@ -59,10 +56,8 @@ class Planner:
     def run(self) -> Program:
         """Lower everything, the prelude first. What it exports is known once the rest is lowered."""
         graph, scope = self._graph, self._scope
-        scope.preparing = True
-        groups = [(group, self._prepared(group)) for group in together(graph.prelude)]
-        scope.preparing = False
-        before, self._launches = tuple(self._launches), []
+        preparation = Preparation(graph, scope, self._reserved, self._lowered)
+        preparation.lower()
         forward = self._forward()
         results = tuple(scope.text(aligned(value, value.type.rank, FIRST)) for value in graph.outputs)
         buffers, arena, least = self._place()
@@ -71,16 +66,25 @@ class Planner:
         kernels = tuple(Kernel(name, f"{name}.py.j2") for name in used)
         return Program(
             Plan(
-                graph.name, "numpy", self._dtype, arena, buffers, kernels, before, tuple(self._launches), parts, least
+                graph.name,
+                "numpy",
+                self._dtype,
+                arena,
+                buffers,
+                kernels,
+                tuple(preparation.launches),
+                tuple(self._launches),
+                parts,
+                least,
             ),
             tuple((name, value) for value, name in scope.inputs.items()),
             tuple((name, items) for items, name in self._settings.items()),
             (*map(self._allocation, buffers), *map(self._share, parts)),
             self._scratch,
             used,
-            tuple(self._recipes.values()),
+            preparation.recipes,
             tuple(self._tails.values()),
-            self._prepare(groups),
+            preparation.layers(),
             forward,
             tuple(f"self.{scope.buffer(value.name)}" for value in graph.inputs),
             results,
@@ -95,85 +99,12 @@ class Planner:
             before = block
         return tuple(layers)
 
-    # Weights.
-
-    def _prepared(self, group: Sequence[Node]) -> Layer | Recipe:
-        """Nodes of the prelude that belong together: one alone, or a function that all groups like this share."""
-        if len(group) == 1:
-            return self._layer(group[0])
-        taken, made, given = self._interface(group)
-        launches = len(self._launches)
-        owners = owners_of(taken)
-        places = tuple((owners.index(owner(value)), value.name.rpartition(".")[2]) for value in taken)
-        body = self._body(group, {value: f"v{index}" for index, value in enumerate((*taken, *made))})
-        key = (*body, *map(str, places))
-        if key not in self._recipes:
-            called = re.findall(r"[A-Za-z_]\w*", " ".join(body))  # tails and windows of this network among them
-            names = Names((*self._reserved, "b", "x", "weights", "pack", "packing", *called))
-            parts = [names.fresh(short(owner, 1)) for owner in owners]
-            named = {value: names.fresh(short(value.name, 2)) for value in taken}
-            named |= {value: names.fresh(short(value.name, 1)) for value in made}
-            folds = any(isinstance(node.op, BatchNormScale) for node in group)
-            name = self._scope.function("fold_norm" if folds else "rearrange")
-            del self._launches[launches:]  # they are recorded again
-            keys = [weight_key(parts[at], value) for value, (at, _) in zip(taken, places, strict=True)]
-            read = [f"{named[value]} = weights[{key}]" for value, key in zip(taken, keys, strict=True)]
-            body = self._body(group, named)
-            first, *others = (named[value] for value in given)
-            last = f"return {', '.join([f'pack({first}, **packing)', *others])}"
-            parameters = ("weights", *parts, "pack=np.asarray", "**packing")
-            self._recipes[key] = Recipe(name, parameters, (*read, *body, last))
-        return self._recipes[key]
-
-    def _interface(self, group: Sequence[Node]) -> tuple[list[Value], list[Value], list[Value]]:
-        """The weights that a group reads, what it makes, and what of that is read elsewhere."""
-        made = [value for node in group for value in node.outputs]
-        read = {value for node in group for value in node.inputs}
-        taken = [parameter.value for parameter in self._graph.parameters if parameter.value in read]
-        return taken, made, [value for value in made if value in self._read_outside]
-
-    def _body(self, group: Sequence[Node], names: dict[Value, str]) -> tuple[str, ...]:
-        """The statements of a group under given names."""
-        self._scope.renamed = names
-        lines = [line for node in group for line in self._layer(node).statements]
-        self._scope.renamed = {}
-        return tuple(lines)
-
-    def _prepare(self, groups: Sequence[tuple[Sequence[Node], Layer | Recipe]]) -> tuple[Layer, ...]:
-        """The body of `prepare`: each group with the exports of what it makes, then weights that nothing changes."""
-        scope = self._scope
-        layers = []
-        for group, prepared in groups:
-            taken, made, given = self._interface(group)
-            if isinstance(prepared, Layer):
-                layers.append(replace(prepared, statements=(*prepared.statements, *self._exports(made))))
-                continue
-            owners = [literal(owner) for owner in owners_of(taken)]
-            bundle = scope.bundled(given)
-            if bundle is not None:  # all in one line
-                packing = [bundle.views[0].pack, *keywords(bundle.views[0].pack_spec)] if bundle.views[0].pack else []
-                layers.append(Layer("", (statement(bundle.name, prepared.name, ["weights", *owners, *packing]),)))
-                scope.done(bundle)
-                continue
-            # What is exported as it is made needs no name of its own.
-            direct = {v: e[0].name for v in given if len(e := scope.exports(v)) == 1 and not e[0].pack}
-            target = ", ".join(direct.get(value) or scope.local(value) for value in given)
-            call = statement(target, prepared.name, ["weights", *owners])
-            layers.append(Layer("", (call, *self._exports([value for value in given if value not in direct]))))
-        plain = self._exports([parameter.value for parameter in self._graph.parameters]) + scope.bundles()
-        return (*layers, Layer("As in the file, or only in another order.", plain)) if plain else tuple(layers)
-
-    def _exports(self, values: Sequence[Value]) -> tuple[str, ...]:
-        """The statements that hand weights to the forward pass."""
-        written = []
-        for value in values:
-            local = self._scope.local(value)
-            for export in self._scope.exports(value):
-                if export.pack:
-                    written.append(statement(export.name, export.pack, [local, *keywords(export.pack_spec)]))
-                else:
-                    written.append(copy(export.name, local))
-        return tuple(written)
+    def _lowered(self, node: Node) -> tuple[Layer, Sequence[Launch]]:
+        """A node of the prelude, with its launches, which are not those of the forward pass."""
+        forward, self._launches = self._launches, []
+        layer = self._layer(node)
+        launches, self._launches = self._launches, forward
+        return layer, launches
 
     # Memory.
 
@@ -205,7 +136,7 @@ class Planner:
 
     def _layer(self, node: Node) -> Layer:
         """A node as statements: those of its anchor, then, where the anchor's kernel does not do it, its chain."""
-        place = _place_text(node)
+        place = place_of(node.span)
         note = ", ".join(filter(None, (comment(node.name.rpartition(".")[0]), place)))
         anchor, rest = _unfused(node)
         for value, weight in zip(anchor.weights, anchor.op.weights(_types(anchor)), strict=True):
@@ -367,7 +298,7 @@ class Planner:
                     names.append(view.value.name)
         written = tuple(view.value.name for view in writes)
         self._launches.append(
-            Launch(kernel, node.name, tuple(names), written, writes[0].value.type, (spec, window), _place_text(node))
+            Launch(kernel, node.name, tuple(names), written, writes[0].value.type, (spec, window), place_of(node.span))
         )
 
 
@@ -412,11 +343,3 @@ def _links(rest: Sequence[Node], node: Node, anchor: Node, layout: Layout, biase
 
 def _types(node: Node) -> tuple[TensorType, ...]:
     return tuple(value.type for value in node.operands)
-
-
-def _place_text(node: Node) -> str:
-    """`file:line` of a layer, without folders; nothing for what a pass made."""
-    if node.span is None:
-        return ""
-    file = node.span.source.name.replace("\\", "/").rpartition("/")[2]
-    return comment(f"{file}:{node.span.line}")

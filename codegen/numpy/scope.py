@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netdsl.codegen.names import Names
@@ -91,10 +92,10 @@ class Scope:
             self._bundles[views] = Bundle(f"w.{name}", views)
         return [f"*{self._bundles[views].name}"]
 
-    def bundled(self, values: list[Value]) -> Bundle | None:
+    def bundled(self, values: Sequence[Value]) -> Bundle | None:
         """The bundle of exactly these values, of which the first alone may be packed; None if they go elsewhere too."""
         found = [bundle for bundle in self._bundles.values() if any(view.value in values for view in bundle.views)]
-        if len(found) != 1 or [view.value for view in found[0].views] != values or any(map(self.exports, values)):
+        if len(found) != 1 or [view.value for view in found[0].views] != list(values) or any(map(self.exports, values)):
             return None
         return None if any(view.pack for view in found[0].views[1:]) else found[0]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from netdsl.analysis.joined import Slice
-from netdsl.codegen.names import Names, identifier
+from netdsl.codegen.names import Names, identifier, place_of
 from netdsl.codegen.plan import Kernel, Launch
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
@@ -162,10 +162,8 @@ class Planner:
             call = replace(call, work=self._traffic(reads, made))
         names = tuple(read.value.name if isinstance(read, Packed) else read.name for read in reads)
         node = site.node
-        place = (
-            f"{node.span.source.name.replace(chr(92), '/').rpartition('/')[2]}:{node.span.line}" if node.span else ""
-        )
-        launch = Launch(kernel, node.name, names, tuple(v.name for v in made), made[0].type, call, place)
+        written = tuple(value.name for value in made)
+        launch = Launch(kernel, node.name, names, written, made[0].type, call, place_of(node.span))
         self.steps.append(Step(launch, tuple(reads), made))
 
     def _traffic(self, reads: Sequence[Argument], made: Sequence[Value]) -> Traffic:

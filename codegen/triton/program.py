@@ -368,5 +368,5 @@ def _rows(count: str) -> int:
 
 
 def _note(launch: Launch) -> str:
-    place = f", {comment(launch.place)}" if launch.place else ""
+    place = f", {launch.place}" if launch.place else ""
     return f"{comment(launch.layer)}: {shape_text(launch.type.shape)}{place}"
