@@ -10,6 +10,7 @@ import unicodedata
 from netdsl.source import Span
 
 _FORBIDDEN = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins)))
+_OTHERS = re.compile(r"[^A-Za-z0-9]+")
 
 
 def identifier(address: str) -> str:
@@ -18,9 +19,10 @@ def identifier(address: str) -> str:
     `resnet.unit2.3.1.conv3` -> `resnet_unit2_3_1_conv3`, `class` -> `class_`, `__import__` -> `import_`, `3` -> `n3`.
     Different addresses may share one; `Names` keeps them apart.
     """
-    plain = unicodedata.normalize("NFKD", address)
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    text = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
+    plain = address
+    if not address.isascii():
+        plain = "".join(char for char in unicodedata.normalize("NFKD", address) if not unicodedata.combining(char))
+    text = _OTHERS.sub("_", plain).strip("_")
     if not text or text[0].isdigit():
         text = f"n{text}"
     return f"{text}_" if text in _FORBIDDEN else text

@@ -49,17 +49,14 @@ class Kind:
     def launched(self, group: Group) -> list[Launch]:
         """The launches of another such group."""
         names = {old.name: new.name for old, new in zip(self.first.values, group.values, strict=True)}
-        return [
-            replace(
-                launch,
-                layer=node.name,
-                reads=tuple([names[name] for name in launch.reads]),
-                writes=tuple([names[name] for name in launch.writes]),
-                place=place_of(node.span),
-            )
-            for node, launches in zip(group.nodes, self.launches, strict=True)
-            for launch in launches
-        ]
+        made = []
+        for node, launches in zip(group.nodes, self.launches, strict=True):
+            place = place_of(node.span)
+            for launch in launches:
+                reads = tuple([names[name] for name in launch.reads])
+                writes = tuple([names[name] for name in launch.writes])
+                made.append(Launch(launch.kernel, node.name, reads, writes, launch.type, launch.spec, place))
+        return made
 
 
 class Preparation:

@@ -7,7 +7,8 @@ not depend on the sample has no leading N. NumPy views are free, so a kernel may
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 
 from netdsl.ir.graph import Value
 from netdsl.tensor import Layout, TensorType
@@ -51,8 +52,11 @@ class View:
         """The same view with one more step; an empty one changes nothing, and two transpositions make one."""
         if self.steps and step.startswith(TRANSPOSE) and self.steps[-1].startswith(TRANSPOSE):
             before, after = (list(map(int, s[len(TRANSPOSE) : -1].split(", "))) for s in (self.steps[-1], step))
-            return replace(self, steps=self.steps[:-1]).then(transposition([before[axis] for axis in after]))
-        return replace(self, steps=(*self.steps, step)) if step else self
+            return self._with(self.steps[:-1]).then(transposition([before[axis] for axis in after]))
+        return self._with((*self.steps, step)) if step else self
+
+    def _with(self, steps: tuple[str, ...]) -> View:
+        return View(self.value, steps, self.pack, self.pack_spec)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,12 @@ def is_vector(operand: Value, rank: int, layout: Layout) -> bool:
 def _transposition(type: TensorType, layout: Layout, lead: int) -> str:
     if type.rank < 2 or layout_of(type) is layout:
         return ""
-    axes = list(range(lead, type.rank + lead))
+    return _turned(type.rank, layout, lead)
+
+
+@cache
+def _turned(rank: int, layout: Layout, lead: int) -> str:
+    """The step that puts the axes of a value, after `lead` others, in the order of `layout`, out of the other one."""
+    axes = list(range(lead, rank + lead))
     moved = [axes[-1], *axes[:-1]] if layout is FIRST else [*axes[1:], axes[0]]
     return transposition([*range(lead), *moved])

@@ -124,7 +124,7 @@ def _windowed(field: Field, window: Window, op: Any) -> Field:
             axes.append(None)
             continue
         seen[axis.dim] = _wider(seen[axis.dim], (extent - 1) * axis.step)
-        looking = axis.moved(Fraction(extent - 1, 2) - before) if over >= under else axis._replace(centre=None)
+        looking = axis.moved(_ratio(extent - 1, 2) - before) if over >= under else axis._replace(centre=None)
         axes.append(looking._replace(step=_ratio(axis.step * over, under)))
     return Field(tuple(axes), tuple(seen))
 
@@ -303,7 +303,9 @@ _RULES: dict[str, Callable[[Field, Value, Any, Value], Field]] = {
 
 
 def _ratio(over: Number, under: int) -> Number:
-    return over if under == 1 else _whole(Fraction(over) / under)
+    if isinstance(over, int) and over % under == 0:
+        return over // under
+    return _whole(Fraction(over) / under)
 
 
 def _whole(number: Number) -> Number:

@@ -7,7 +7,7 @@ and the attributes of the IR. What it computes stands in `netdsl.reference`; how
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from enum import Enum
 from functools import cache
@@ -158,8 +158,17 @@ def operator(cls: type[_T]) -> type[_T]:
     return dataclass(eq=False, repr=False)(cls)
 
 
+class OpType(ABCMeta):
+    """The class of operators: as of abstract classes, but for `isinstance`, which asks for every node of every pass.
+
+    Nobody registers a class as an operator that is none, so the plain test does, in C.
+    """
+
+    __instancecheck__ = type.__instancecheck__
+
+
 @operator
-class Op(ABC):
+class Op(metaclass=OpType):
     """Base of all operators. The class docstring is the operator's reference page: meaning, shapes, cost, source."""
 
     word: ClassVar[str]

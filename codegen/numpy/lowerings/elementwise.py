@@ -51,7 +51,8 @@ RELATIONS = {
 
 
 def _unary(function: str, *arguments: float) -> Callable[[Any], tuple[Step, ...]]:
-    return lambda op: (Step(function, (X, *arguments)),)
+    steps = (Step(function, (X, *arguments)),)
+    return lambda op: steps
 
 
 def _joined(function: str) -> Callable[[Any, int], tuple[Step, ...]]:
@@ -119,12 +120,14 @@ def steps_of(op: Op, inputs: tuple[Value, ...], rank: int, layout: Layout) -> El
 
     `inputs` are the operands, then the weights.
     """
-    views = tuple(aligned(value, rank, layout) for value in inputs)
     if type(op) in UNARY:
-        return Elementwise(UNARY[type(op)](op), views)
-    if type(op) in JOINED:
-        return Elementwise(JOINED[type(op)](op, len(inputs)), views)
-    if isinstance(op, activation.PRelu):
+        steps = UNARY[type(op)](op)
+    elif type(op) in JOINED:
+        steps = JOINED[type(op)](op, len(inputs))
+    elif isinstance(op, activation.PRelu):
         slope = View(inputs[1]).then(channel_step(rank, layout) if inputs[1].type.size > 1 else "")
-        return Elementwise((Step("leaky_relu", (X, Operand(1))),), (views[0], slope), ("slope",))
-    return None
+        views = (aligned(inputs[0], rank, layout), slope)
+        return Elementwise((Step("leaky_relu", (X, Operand(1))),), views, ("slope",))
+    else:
+        return None
+    return Elementwise(steps, tuple([aligned(value, rank, layout) for value in inputs]))
