@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from netdsl import codes, files
 from netdsl.codegen.names import comment
+from netdsl.codegen.plan import Plan
 from netdsl.tensor import DType
 
 VERSION = "0.1.0"
@@ -20,7 +21,7 @@ SEAL = "# Digest of what follows: "
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One generated module. `name` is the net's name, `plan` the text form of the plan that was printed.
+    """One generated module. `name` is the net's name, `planned` the plan that was printed, where the backend has one.
 
     `remarks` say which rewrites nearly applied, and why they did not.
     """
@@ -28,8 +29,13 @@ class Artifact:
     name: str
     backend: str
     source: str
-    plan: str = ""
+    planned: Plan | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> str:
+        """The text form of the plan."""
+        return str(self.planned or "")
 
     def write(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the module whole or not at all.

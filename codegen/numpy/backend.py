@@ -55,7 +55,7 @@ def compile_graph(
     tuned.check(graph.name, dtype)
     init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init)
-    return Artifact(graph.name, "numpy", sealed(source), str(program.plan), tuple(map(str, remarks)))
+    return Artifact(graph.name, "numpy", sealed(source), program.plan, tuple(map(str, remarks)))
 
 
 def _check(graph: Graph, dtype: DType) -> None:

@@ -81,7 +81,7 @@ def compile_graph(
         tuned.check_shapes(name for name, _ in program.work)
     init = init_text(init_command, source_name, graph.name)
     source = _render(optimized, program, dtype, source_name, init, tuned.note if tuned else "")
-    return Artifact(graph.name, "triton", sealed(source), str(program.plan), tuple(map(str, remarks)))
+    return Artifact(graph.name, "triton", sealed(source), program.plan, tuple(map(str, remarks)))
 
 
 def forecast(graph: Graph, dtype: DType, batch: int) -> tuple[float, float]:
@@ -219,7 +219,8 @@ def _kernel_text(kernel: Kernel) -> str:
 
 def _helpers(text: str) -> set[str]:
     """The helper functions that kernels call, and those that these call."""
-    used = {name for name in HELPERS if re.search(rf"(?<![\w.]){name}[(,]", text) or f", {name})" in text}
+    read = set(re.findall(r"(?<![\w.])\w+(?=[(,])", text))
+    used = {name for name in HELPERS if name in read or f", {name})" in text}
     used |= {"with_next", "maximum"} if "largest_of_rows" in used else set()
     return used | {"maximum", "minimum"} if "clamp" in used else used
 

@@ -208,7 +208,7 @@ def separable_resident(work: Separable, tile: Tile) -> int:
 
 def _slowest(device: Device, times: dict[str, float]) -> Estimate:
     """A launch, then what its slowest resource takes."""
-    limit = max(times, key=lambda name: times[name])
+    limit = max(times, key=times.__getitem__)
     return Estimate(device.launch + times[limit], limit)
 
 

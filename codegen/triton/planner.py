@@ -45,7 +45,7 @@ class Bordered(NamedTuple):
     left: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """A launch before its values have places: what it reads, in the order of the kernel's parameters, and writes.
 

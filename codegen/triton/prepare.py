@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netdsl.codegen.names import Names
@@ -41,7 +41,13 @@ class Preparation:
         self._top = top
         self._locals = Names(OWN)
         self._texts = {parameter.value: f"p[{literal(parameter.value.name)}]" for parameter in graph.parameters}
+        self._order = {parameter.value: number for number, parameter in enumerate(graph.parameters)}
+        self._place = {pack: number for number, pack in enumerate(packs)}
+        self._packs_of: dict[Value, list[Packed]] = {}
+        for pack in packs:
+            self._packs_of.setdefault(pack.value, []).append(pack)
         self._recipes: dict[tuple[tuple[str, ...], tuple[str, ...]], Recipe] = {}
+        self._kinds: dict[tuple[object, ...], Recipe] = {}
 
     def run(self, at_load: Sequence[Node]) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
         """The functions, and the statements: what is made of several weights, then those that are only packed."""
@@ -55,7 +61,7 @@ class Preparation:
                 lines += _assigned(self._texts[value], text) + self._packed(node.outputs)
             else:
                 lines += self._call(group)
-        lines += self._packed([parameter.value for parameter in self._graph.parameters])
+        lines += self._packed(tuple(self._order))
         lines += self._packed([pack.value for pack in self._packs if pack.form == ONE])
         return tuple(self._recipes.values()), tuple(lines)
 
@@ -63,19 +69,39 @@ class Preparation:
         """Values as the kernels read them."""
         return [
             line
-            for pack, name in self._packs.items()
-            if pack.value in values
-            for line in _assigned(f"w.{name}", _form(pack, self._texts))
+            for pack in self._packs_in(values)
+            for line in _assigned(f"w.{self._packs[pack]}", _form(pack, self._texts))
         ]
+
+    def _packs_in(self, values: Iterable[Value]) -> list[Packed]:
+        """The forms in which kernels read these values, in the order in which they were first read."""
+        found = [pack for value in values for pack in self._packs_of.get(value, ())]
+        return sorted(found, key=self._place.__getitem__)
 
     def _call(self, group: Sequence[Node]) -> list[str]:
         """A group of nodes as the call of a function, which all groups like it share."""
-        made = {value for node in group for value in node.outputs}
+        made = [value for node in group for value in node.outputs]
         read = {value for node in group for value in node.inputs}
-        taken = [parameter.value for parameter in self._graph.parameters if parameter.value in read]
+        taken = sorted(read.intersection(self._order), key=self._order.__getitem__)
         layers = owners_of(taken)
+        packs = self._packs_in(made)
+        number = {value: index for index, value in enumerate((*taken, *made))}
+        kind = (
+            *[(layers.index(owner(value)), value.name.rpartition(".")[2]) for value in taken],
+            *[value.type for value in number],
+            *[(node.op, *[number[value] for value in (*node.inputs, *node.outputs)]) for node in group],
+            *[(number[pack.value], pack.form) for pack in packs],
+            *[short(name, 1) for name in (*layers, *(value.name for value in made))],
+        )
+        if kind not in self._kinds:
+            self._kinds[kind] = self._recipe(group, taken, packs)
+        targets = [f"w.{self._packs[pack]}" for pack in packs]
+        return _unpacked(targets, self._kinds[kind].name, ("p", *map(literal, layers)))
+
+    def _recipe(self, group: Sequence[Node], taken: Sequence[Value], packs: Sequence[Packed]) -> Recipe:
+        """The function for a group; groups of several kinds may have the same."""
         names = Names(OWN)
-        parts = {layer: names.fresh(short(layer, 1)) for layer in layers}
+        parts = {layer: names.fresh(short(layer, 1)) for layer in owners_of(taken)}
         texts = {value: f"p[{weight_key(parts[owner(value)], value)}]" for value in taken}
         body: list[str] = []
         for node in group:
@@ -83,7 +109,6 @@ class Preparation:
             text = _expression(node, texts)
             texts[value] = names.fresh(short(value.name, 1))
             body += _assigned(texts[value], text)
-        packs = [pack for pack in self._packs if pack.value in made]
         results = [_form(pack, texts) for pack in packs]
         plain = f"return {', '.join(results)}"
         body += [plain] if len(plain) <= WIDTH else _lines(Bracket("return ", tuple(results), is_tuple=True))
@@ -91,8 +116,7 @@ class Preparation:
         if recipe not in self._recipes:
             folds = any(isinstance(node.op, BatchNormScale) for node in group)
             self._recipes[recipe] = Recipe(self._top.fresh("fold_norm" if folds else "rearrange"), *recipe)
-        targets = [f"w.{self._packs[pack]}" for pack in packs]
-        return _unpacked(targets, self._recipes[recipe].name, ("p", *map(literal, layers)))
+        return self._recipes[recipe]
 
 
 def _expression(node: Node, texts: Mapping[Value, str]) -> str:

@@ -15,7 +15,7 @@ from netdsl.codegen.prelude import common_prefix
 from netdsl.codegen.render import literal
 from netdsl.codegen.triton.cost import amounts, predict
 from netdsl.codegen.triton.devices import DEVICES, H200
-from netdsl.codegen.triton.expressions import constant_expression
+from netdsl.codegen.triton.expressions import CONSTANT
 from netdsl.codegen.triton.index import storage_axes
 from netdsl.codegen.triton.kernels import Call, Shape
 from netdsl.codegen.triton.planner import ONE, Packed, Planner, Step
@@ -96,7 +96,7 @@ def constants(graph: Graph) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     ready = {parameter.value for parameter in graph.parameters}
     at_load, at_run = [], []
     for node in graph.prelude:
-        if ready.issuperset(node.inputs) and constant_expression(node.op, ["x"] * len(node.inputs)) is not None:
+        if type(node.op) in CONSTANT and ready.issuperset(node.inputs):
             at_load.append(node)
             ready.update(node.outputs)
         else:
@@ -139,7 +139,7 @@ class Printer:
                 assert isinstance(call, Call)
                 key = _unique(" + ".join(part.launch.layer for part in (*step.apart[:1], step)), keys)
                 forms.add(call.form)
-                if call.shape:
+                if call.shape and call.shape.name not in work:
                     work[call.shape.name] = _figures(call)
                 layers.append((key, call.shape.name if call.shape else _figures(call)))
                 if not call.widest:

@@ -238,7 +238,7 @@ def candidates(product: Product, device: Device, batch: int) -> Iterator[Tile]:
             if split > 1 and (steps < 2 or full or programs * split > MOST_PROGRAMS):
                 break
             stages = max(min(tile.stages, steps), 2) if boxed else tile.stages
-            yield replace(tile, stages=stages, split=split)
+            yield Tile(tile.m, tile.n, tile.k, tile.warps, stages, split, tile.box)
 
 
 def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
