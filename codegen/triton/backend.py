@@ -41,8 +41,8 @@ PACKAGE = "netdsl.codegen.triton"
 KNOWN = frozenset((*LOWERINGS, *EXPANSIONS, *CONSTANT))
 """Operators that it computes: in kernels, by others, or when weights are loaded."""
 DTYPES = (DType.FLOAT32, DType.TF32, DType.FLOAT16, DType.BFLOAT16, DType.FLOAT8)
-TMA = ("conv_tma", "gemm_tma", "conv_gemm_tma", "conv_sum_tma", "conv_pool_tma")
-SHARES = frozenset(("convolve", "multiply", "add_products"))
+TMA = ("conv_tma", "upconv_tma", "gemm_tma", "conv_gemm_tma", "conv_sum_tma", "conv_pool_tma")
+SHARES = frozenset(("convolve", "spread", "multiply", "add_products"))
 """Functions of a module that launch products whose depth several programs can share."""
 SHOWN = (1, 32)
 """Samples for which the table at the top of a module shows tiles and predictions."""

@@ -293,6 +293,9 @@ def row_tiles(work: Product | Depthwise, tile: Tile, samples: int) -> int:
     if len(tile.box) == 3:
         b, h, w = tile.box
         return ceil(samples / b) * ceil(height / h) * ceil(width / w)
+    if len(tile.box) == 2:
+        h, w = tile.box
+        return ceil(samples * height / h) * ceil(width / w)
     return ceil(samples * height * width / tile.m)
 
 

@@ -27,6 +27,7 @@ class ConvKernel:
 
     scaled  operands are float8: sums are multiplied by the scales of both.
     packed  a step of the depth spans kernel positions and channels together, for few input channels.
+    spread  of a transposed convolution whose windows do not overlap: its taps take the place of groups.
     """
 
     bias: bool
@@ -35,6 +36,7 @@ class ConvKernel:
     precision: str
     element: str
     body: BodyText
+    spread: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class AttentionKernel:
 
 @dataclass(frozen=True)
 class TmaKernel:
-    """`conv_tma.py.j2` and `gemm_tma.py.j2`. `located`: the tail asks where the elements of a tile lie."""
+    """`conv_tma.py.j2`, `gemm_tma.py.j2`, `upconv_tma.py.j2`. `located`: the tail asks where elements of a tile lie."""
 
     bias: bool
     scaled: bool
@@ -288,8 +290,8 @@ class Call:
     count      rows or elements of the result: an expression in `batch`; the one argument that is known at run time.
     constants  constants of the kernel.
     work       what the cost model asks; by default what is read and written (`Planner.launch`).
-    form       the function of the module that makes the launch: `run`, or `convolve`, `multiply`, `chain`,
-               `add_products`, `separable`, `pool_products` or `pool_boxes`.
+    form       the function of the module that makes the launch: `run`, or `convolve`, `spread`, `multiply`,
+               `chain`, `add_products`, `separable`, `pool_products` or `pool_boxes`.
     shape      of a matrix product: its constants and tiles.
     twin       the kernel that takes over where the tile has a box; empty if there is none.
     maps       how many of the last operands are of the result's size: the twin fetches them as boxes.

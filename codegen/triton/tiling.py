@@ -281,6 +281,8 @@ def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
                 continue
             warps = 8 if m * n > 64 * 128 else 4
             box = (m,) if product.boxes == "rows" else best_box(samples, height, width, m)
+            if product.boxes == "lines":
+                box = best_box(1, samples * height, width, m)[1:]
             tile = Tile(m, n, k, warps, 2, 1, box)
             # Two blocks in an SM where that leaves three stages, else one.
             per_stage = stage_bytes(tile, product.dtype)

@@ -137,7 +137,7 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
     if isinstance(work, Pooled) and work.first.near:
         return _possible_pooled(work, tile, device)
     product = work.first if isinstance(work, Chain | Pooled) else work.product if isinstance(work, Sum) else work
-    boxes = {"": 0, "rows": 1, "windows": 3}[product.boxes if device.target == 90 else ""]
+    boxes = {"": 0, "rows": 1, "lines": 2, "windows": 3}[product.boxes if device.target == 90 else ""]
     if not SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
         return False
     if tile.split not in SPLITS or tile.m * tile.n > MOST_SUMS:

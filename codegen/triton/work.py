@@ -12,8 +12,8 @@ from netdsl.tensor import DType
 class Tile:
     """One tile of a matrix kernel: `m` rows by `n` columns, `k` deep at a step.
 
-    box    how many rows, or samples x height x width, are fetched whole (TMA); height x width of a tile that is pooled;
-           empty for other kernels that load by pointers.
+    box    how many rows, lines x width, or samples x height x width are fetched whole (TMA); height x width of a tile
+           that is pooled; empty for other kernels that load by pointers.
     split  programs that share the depth.
     """
 
@@ -58,7 +58,8 @@ class Product:
     depth, taps what one element sums over: channels, and places of the kernel.
     source      elements of a sample of the operand that is not weights; `weights` those of the weights.
     reads       tensors of the result's size that the tail reads.
-    boxes       how tiles of the operand can be fetched whole (TMA): "", "rows" or "windows"; `even`: at stride 2.
+    boxes       how tiles of the operand can be fetched whole (TMA): "", "rows", "lines" (of all samples; pixels in
+                them) or "windows"; `even`: at stride 2.
     near        windows of few channels, of which a step of the depth spans several places.
     kept        element type of the result, and of what the tail reads of its size, where it is not `dtype`.
     """

@@ -37,8 +37,14 @@ class SmallTiling(DefaultTiling):
 
     def matrix(self, product: Product, shape: str) -> Tables:
         usual = ((1, Tile(16, 16, 16, split=self.split)),)
-        box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
+        box = self.boxes[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, 16, split=self.split, box=box)),)))
+
+    @property
+    def boxes(self) -> dict[str, tuple[int, ...]]:
+        """Boxes of 16 rows, by what they are of."""
+        samples, height, width = self.box
+        return {"": (), "rows": (16,), "lines": (samples * height, width), "windows": self.box}
 
     def pair(self, pair: Pair, shape: str = "") -> Tables:
         if isinstance(pair, Separable):

@@ -53,6 +53,7 @@ from netdsl.ops import (
     Softmax,
     TopK,
     Unpool,
+    UpConv,
 )
 from netdsl.ops.base import Op
 from netdsl.reference.interpret import interpret
@@ -71,7 +72,7 @@ class Deep(SmallTiling):
 
     def matrix(self, product: Product, shape: str) -> Tables:
         usual = ((1, Tile(16, 16, self.depth)),)
-        box = {"": (), "rows": (16,), "windows": self.box}[product.boxes]
+        box = self.boxes[product.boxes]
         return ((80, usual), (90, ((1, Tile(16, 16, self.depth, split=self.split, box=box)),)))
 
     def pair(self, pair: Pair, shape: str = "") -> Tables:
@@ -105,13 +106,14 @@ def layer(op: Op, *shapes: tuple[int, ...], **options: Any) -> Case:
     return Case(single(op, tuple(map(TensorType, shapes))), **options)
 
 
-def tail(*ops: Op, shape: tuple[int, ...]) -> Graph:
-    """Layers, and after them a sum with a gate and a product with a map."""
+def tail(*ops: Op, shape: tuple[int, ...], axis: int = 0) -> Graph:
+    """Layers, then a sum with a gate, which has a number for each channel and place of an axis, and a map's product."""
     builder = GraphBuilder("Tail")
     y = builder.input("x", TensorType(shape))
     for index, op in enumerate(ops):
         (y,) = builder.node(op, (y,), name=f"layer{index}")
-    gate = builder.input("gate", TensorType((y.type.shape[0], *[1] * (y.type.rank - 1))))
+    extents = (extent if place in (0, axis) else 1 for place, extent in enumerate(y.type.shape))
+    gate = builder.input("gate", TensorType(tuple(extents)))
     for op, other in ((Add(), gate), (Mul(), builder.input("map", y.type))):
         (other,) = builder.node(Relu(), (other,), name=f"stored.{other.name}")  # boxes are never fetched from inputs
         (y,) = builder.node(op, (y, other), name=op.word)
@@ -138,6 +140,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "conv_implicit_gemm": (
         Case(tail(Conv(17, (2,), padding=(1,)), shape=(17, 2, 2)), n=2),
         layer(Conv(17, (3,), padding=(1,)), (5, 4, 3), n=2, tiling=Deep()),
+        Case(tail(UpConv(17, (2, 1), (2, 1)), shape=(17, 3, 3)), n=2),
     ),
     "conv_pool": (Case(stem(Conv(24, (4, 3), padding=(1,)), LARGEST, 8, 9, after=(PRelu(),)), HALF),),
     "conv_pool_tma": (Case(inside(Conv(24, (2,), padding=(0, 0, 1, 1)), 6, 10, TWO), HALF, **BOXED),),
@@ -190,6 +193,9 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "top_k": (layer(TopK(5), (3, 37)),),
     "unpool": (Case(unpooled()),),
+    "upconv_tma": (
+        Case(tail(Relu(), UpConv(24, (1, 2), (1, 2)), shape=(40, 5, 5), axis=2), HALF, tiling=Deep(split=2), **BOXED),
+    ),
 }
 
 

@@ -42,6 +42,7 @@ CASES: dict[str, tuple[Op, int, int, int]] = {
     "stride 2 pointwise": (Conv(24, (1,), (2,)), 48, 6, 8),
     "pointwise": (Conv(24, (1,)), 40, 3, 7),
     "transposed": (UpConv(24, (2,), (2,)), 16, 5, 3),
+    "transposed ragged": (UpConv(40, (3, 1), (3, 1)), 24, 3, 5),
     "transposed wide": (UpConv(16, (4,), (2,), (1,)), 24, 3, 4),
 }
 
@@ -61,6 +62,18 @@ def test_maps_around_the_edges_of_boxes_agree(interpreter: Interpreter, extent: 
     graph = convolution(Conv(16, (3,), padding=(1,)), 16, extent, 9 - extent)
     for n in {max(box[0] - 1, 1), box[0] + 1}:
         compare(interpreter, graph, DType.TF32, n, target=90, tiling=SmallTiling(box=box), least=0.5)
+
+
+@pytest.mark.parametrize("box", [(1, 4, 4), (1, 1, 16), (1, 16, 1)], ids=str)
+@pytest.mark.parametrize("height", [3, 4, 5])
+def test_pixels_that_become_several_around_the_edges_of_boxes(
+    interpreter: Interpreter, height: int, box: tuple[int, int, int]
+) -> None:
+    """One product, of which every tap has columns of its own; lines of all samples follow one another."""
+    graph = convolution(UpConv(24, (2,), (2,)), 16, height, 8 - height)
+    for n in (1, 5):
+        artifact = compare(interpreter, graph, DType.FLOAT16, n, target=90, tiling=SmallTiling(box=box), least=0.5)
+        assert artifact.source.count("(upconv, upconv_tma)") == 1
 
 
 @pytest.mark.parametrize(("dtype", "split"), [(DType.TF32, 2), (DType.FLOAT16, 1)])

@@ -1,10 +1,10 @@
-"""Convolution and transposed convolution: implicit matrix products; depthwise and 1x1 have kernels of their own."""
+"""Convolution: an implicit matrix product; depthwise and 1x1 have kernels of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import gcd, prod
+from math import prod
 from typing import NamedTuple
 
 from netdsl.codegen.triton.kernels import Call, ConvKernel, DepthwiseKernel
@@ -23,7 +23,7 @@ from netdsl.codegen.triton.lowerings.tma import BOX, fits, maps, operands, tail,
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.work import Depthwise, Near, Product
-from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.conv import Conv
 from netdsl.tensor import TensorType
 
 PACKED_BELOW = 16
@@ -73,61 +73,7 @@ def conv(planner: Planner, site: Site) -> None:
         if given in planner.padded:
             spread = f"torch.nn.functional.pad({spread}, (0, 0, 0, 0, 0, 1))"
         weights = matrices(planner, site, f"{spread}.permute(0, 2, 3, 1)")
-        _implicit(planner, site, weights, x, y, windows, op.groups)
-
-
-def upconv(planner: Planner, site: Site) -> None:
-    """One ordinary convolution for each place that an output can have between the strides: each sees its own taps.
-
-    Output i takes the tap k of input j where i + pad = s j + d k. For i = first + s q the taps are k = k0, k0 + t,
-    k0 + 2 t, ... with t = s / gcd(s, d), and j = q + (first + pad - d k0) / s - (d t / s) m for the m-th of them.
-    """
-    op = site.op
-    assert isinstance(op, UpConv)
-    x, y = feature_map(site.operands[0].type), feature_map(site.result.type)
-    top, left, _, _ = sides(op.padding)
-    kernel, stride, dilation = two(op.kernel, 1), two(op.stride, 1), two(op.dilation, 1)
-    extents, pad = (y.h, y.w), (top, left)
-    for i in range(min(stride[0], y.h)):
-        for j in range(min(stride[1], y.w)):
-            taps = [
-                _taps(first, k, s, d, p)
-                for first, k, s, d, p in zip((i, j), kernel, stride, dilation, pad, strict=True)
-            ]
-            out = tuple(-(-(n - first) // s) for n, first, s in zip(extents, (i, j), stride, strict=True))
-            windows = Windows(
-                kernel=(taps[0].number, taps[1].number),
-                stride=(1, 1),
-                pad=(-taps[0].start, -taps[1].start),
-                dilation=(taps[0].step, taps[1].step),
-                out=(out[0], out[1]),
-                steps=stride,
-                first=(i, j),
-            )
-            cut = ", ".join(f"{tap.first}:{tap.first + tap.every * tap.number}:{tap.every}" for tap in taps)
-            spread = "{}.unsqueeze(2)" if len(op.kernel) == 1 else "{}"
-            form = f"{spread}[:, :, {cut}].unflatten(0, ({op.groups}, -1)).permute(0, 2, 3, 4, 1).flatten(0, 1)"
-            weight = Packed(site.weights[0], f"matrix({form})", "" if stride == (1, 1) else f"{i}_{j}")
-            _implicit(planner, site, (weight,), x, y, windows, op.groups)
-
-
-class _Taps(NamedTuple):
-    """Taps `first`, `first + every`, ... of a kernel. They see input `start + q`, then `step` further each."""
-
-    first: int
-    every: int
-    number: int
-    start: int
-    step: int
-
-
-def _taps(first: int, kernel: int, stride: int, dilation: int, pad: int) -> _Taps:
-    every = stride // gcd(stride, dilation)
-    for k in range(min(every, kernel)):
-        if (first + pad - dilation * k) % stride == 0:
-            number = -(-(kernel - k) // every)
-            return _Taps(k, every, number, (first + pad - dilation * k) // stride, -(dilation * every // stride))
-    return _Taps(0, 1, 0, 0, 0)
+        implicit(planner, site, weights, x, y, windows, op.groups)
 
 
 def _is_matrix(type: TensorType) -> bool:
@@ -136,9 +82,10 @@ def _is_matrix(type: TensorType) -> bool:
     return (m.c == 1 or m.sc == 1) and (m.w == 1 or m.sw == m.c) and (m.h == 1 or m.sh == m.w * m.c)
 
 
-def _implicit(
+def implicit(
     planner: Planner, site: Site, weights: Sequence[Argument], x: Map, y: Map, windows: Windows, groups: int
 ) -> None:
+    """The launch of one implicit product, into all of the result or into every so many of its rows and columns."""
     depth, columns = x.c // groups, y.c // groups
     kernel, stride, out = windows.kernel, windows.stride, windows.out
     place = pixel_place(
@@ -150,7 +97,7 @@ def _implicit(
         columns="column_ok",
         offset="offset",
     )
-    bias, spec_bias = _bias(planner, site)
+    bias, spec_bias = biased(planner, site)
     body = planner.body(place, TAKEN)
     packed = depth < PACKED_BELOW
     text, (scaled, element) = tail(site, body), entering(planner, site)
@@ -198,7 +145,7 @@ def _depthwise(planner: Planner, site: Site, x: Map, y: Map, windows: Windows) -
     place = pixel_place(
         site.result.type, row="n", height="oh", width="ow", channel="channel", columns="channel_ok", offset="offset"
     )
-    bias, spec_bias = _bias(planner, site)
+    bias, spec_bias = biased(planner, site)
     body = planner.body(place, TAKEN)
     spec = DepthwiseKernel(spec_bias, site.finish(body, "acc"))
     weight = Packed(site.weights[0], "cast({}.flatten(1).t())")
@@ -220,7 +167,8 @@ def _depthwise(planner: Planner, site: Site, x: Map, y: Map, windows: Windows) -
     planner.launch(site, "depthwise", kernel_stem("depthwise", *site.words[1:]), spec, reads, call)
 
 
-def _bias(planner: Planner, site: Site) -> tuple[tuple[Argument, ...], bool]:
+def biased(planner: Planner, site: Site) -> tuple[tuple[Argument, ...], bool]:
+    """The bias as an argument, and whether there is one."""
     given = tuple(planner.read(value) for value in site.weights[1:])
     return given, bool(given)
 

@@ -18,6 +18,7 @@ from netdsl.codegen.triton.lowerings import (
     reduce,
     regions,
     sequence,
+    upconv,
 )
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
@@ -43,7 +44,7 @@ Lowering = Callable[[Planner, Site], None]
 LOWERINGS: dict[type[Op], Lowering] = {
     **dict.fromkeys(EXPRESSIONS, pointwise.elementwise),
     Conv: conv.conv,
-    UpConv: conv.upconv,
+    UpConv: upconv.upconv,
     Fc: gemm.fc,
     MatMul: gemm.matmul,
     Embed: sequence.embed,
