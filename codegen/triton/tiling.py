@@ -270,9 +270,8 @@ def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
 def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
     """Tiles of kernels that fetch boxes (TMA). Weights are the left operand: their 64 rows are the least of a wgmma."""
     samples = max(product.samples, 1) * batch
-    height, width = product.out
     k = _box_depth(product)
-    rows = samples * height * width
+    rows = samples * prod(product.out)
     for m in (16, 32, 64, 128, 256):
         if m >= 2 * power_above(rows) and m > 16:
             continue
@@ -280,15 +279,22 @@ def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
             if (n > 64 and n >= 2 * product.columns) or m * n > 256 * 128:
                 continue
             warps = 8 if m * n > 64 * 128 else 4
-            box = (m,) if product.boxes == "rows" else best_box(samples, height, width, m)
-            if product.boxes == "lines":
-                box = best_box(1, samples * height, width, m)[1:]
-            tile = Tile(m, n, k, warps, 2, 1, box)
+            tile = Tile(m, n, k, warps, 2, 1, _box(product, samples, m))
             # Two blocks in an SM where that leaves three stages, else one.
             per_stage = stage_bytes(tile, product.dtype)
             room = device.shared // 2 - 4096
             stages = room // per_stage if room >= 3 * per_stage else (device.shared - 4096) // per_stage
             yield replace(tile, stages=min(stages, 5))
+
+
+def _box(product: Product, samples: int, m: int) -> tuple[int, ...]:
+    """What a tile of m rows fetches whole."""
+    height, width = product.out
+    if product.boxes == "rows":
+        return (m,)
+    return (
+        best_box(1, samples * height, width, m)[1:] if product.boxes == "lines" else best_box(samples, height, width, m)
+    )
 
 
 def _box_depth(product: Product) -> int:
