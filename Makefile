@@ -10,7 +10,7 @@ check:  ## a few seconds: style, types, and one walk through everything
 	$(PYTHON) -m pytest -q -x tests/test_packaging.py tests/examples/test_demo.py tests/examples/test_published.py -m "not slow"
 
 test:  ## the whole suite
-	$(PYTHON) -m pytest -q -n auto
+	$(PYTHON) -m pytest -q -n auto --dist worksteal
 
 format:  ## Python and .net files in their one layout
 	$(PYTHON) -m ruff format .

@@ -17,22 +17,25 @@ from netdsl.tensor import DType
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+LARGEST = 1 << 18
+"""Elements of a block; Triton refuses more than four times as many."""
+
 
 class LargeTiling(DefaultTiling):
     """Few, large blocks: the interpreter's time goes by their number."""
 
     def matrix(self, product: Product, shape: str) -> Tables:
         rows = max(product.samples, 1) * product.out[0] * product.out[1]
-        fitting = (min(max(power_above(n), 16), 128) for n in (product.columns, product.depth))
-        tiles = ((1, Tile(min(max(power_above(rows), 16), 4096), *fitting)),)
+        fitting = (min(max(power_above(n), 16), 512) for n in (product.columns, product.depth))
+        tiles = ((1, Tile(min(max(power_above(rows), 16), 2048), *fitting)),)
         return ((80, tiles), (90, tiles))
 
     def pixels(self, columns: int) -> tuple[int, int]:
-        n = min(power_above(columns), 64)
-        return 65536 // n, n
+        n = min(power_above(columns), 512)
+        return LARGEST // n, n
 
     def block(self) -> int:
-        return 65536
+        return LARGEST
 
 
 def test_resnet50_agrees_with_pytorch(interpreter: Interpreter) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from quicker import quicken
 from safetensors.torch import load_file, save_file
 from triton import language as tl
 from triton.runtime import interpreter
@@ -256,6 +257,7 @@ def longer(given: Any, axis: int) -> Any:
 
 def main() -> None:
     torch.set_num_threads(1)
+    quicken()
     np.seterr(all="ignore")  # lanes outside a tile hold anything; what they compute is thrown away
     for line in sys.stdin:
         try:
