@@ -85,6 +85,7 @@ class Caller(Evaluator):
         instance: Op | None = None
         tied = ""
         if op is not None:
+            calls.check_parentheses(op, step)
             try:
                 settings, tied = self._tie(op, step, context)
                 instance = self.operator(step, op, step.values, settings, context)
@@ -145,9 +146,9 @@ class Caller(Evaluator):
         if any(item.kind == "net" and item.name.name == word for item in self._namespaces):
             message = f"`{word}` is a net, and only blocks can be steps"
             raise Mistake(codes.WRONG_PLACE, message, step.word_span, help="make its body a block that both use")
-        elsewhere = spellings.layer(step)
-        if elsewhere:
-            help = f"it is called `{elsewhere}` here"
+        elsewhere, standard = spellings.layer(step), spellings.block(word)
+        if elsewhere or standard:
+            help = f"it is called `{elsewhere}` here" if elsewhere else f'`use "{standard}"` above the net brings it'
             raise Mistake(codes.UNKNOWN_WORD, f"unknown layer `{word}`", step.word_span, help=help)
         raise self.unknown_name(word, step.word_span, context, codes.UNKNOWN_WORD)
 

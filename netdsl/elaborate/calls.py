@@ -284,3 +284,19 @@ def named_operand(op: type[Op], argument: ast.Argument) -> Mistake:
         argument.span,
         help=f"write it after the word: `{op.word}(...) {argument.span.text}`" if known else None,
     )
+
+
+def check_parentheses(op: type[Op], step: ast.Step) -> None:
+    """Refuse an operator's own values in the parentheses that hold its tensors: `conv(64, 3)`."""
+    required = [item for item in op.schema() if item.required]
+    first = step.arguments[0].value if step.arguments else None
+    if required and not step.values and isinstance(first, ast.Number | ast.ShapeExpr):
+        values = [
+            item.choices[0] if item.choices else "64" if item.positional else f"{item.short}3" for item in required
+        ]
+        raise Mistake(
+            codes.BAD_OPERANDS,
+            f"the parentheses of `{op.word}` hold tensors, and {first.span.text} is none",
+            first.span,
+            help=f"a layer's own values follow its word, without commas: `{' '.join([op.word, *values])}`",
+        )

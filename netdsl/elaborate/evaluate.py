@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 from netdsl import codes
-from netdsl.diagnostics import Code
+from netdsl.diagnostics import Code, Label
+from netdsl.elaborate import spellings
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.functions import FUNCTIONS, BadValue, TooLarge, binary, number
 from netdsl.elaborate.mistakes import Mistake
+from netdsl.elaborate.names import set_in
 from netdsl.elaborate.values import POISON, BlockRef, Datum, Family, Key, Poison, WordRef, keys_text, kind, text
 from netdsl.ir.graph import Value
 from netdsl.limits import Limits
@@ -144,7 +146,18 @@ class Evaluator(ABC):
         if code == codes.UNKNOWN_NAME:
             known += [*BARE_SHAPES, *FUNCTIONS, "training", "it"]
         near = nearest(name, known)
-        return Mistake(code, f"unknown {what} `{name}`", span, help=f"did you mean `{near}`?" if near else None)
+        help = f"did you mean `{near}`?" if near else None
+        secondary: tuple[Label, ...] = ()
+        if code == codes.UNKNOWN_WORD:
+            help = help or "`netdsl ops` lists the layers"
+        elif spellings.value(name):
+            help = spellings.value(name)
+        elif elsewhere := next(set_in(context.definition.body, name), None):
+            secondary = (Label(elsewhere, "set here"),)
+            help = "a name is used after the line that sets it"
+            if elsewhere.start < span.start:
+                help = f"what a loop or `each` sets lives inside it; a family outlives a loop: `{name}[i]`"
+        return Mistake(code, f"unknown {what} `{name}`", span, secondary=secondary, help=help)
 
     def _written_words(self) -> Iterator[str]:
         return (word for word, op in BY_WORD.items() if op.written)

@@ -47,6 +47,8 @@ class Linker(Caller):
             following = links[place + 1] if place + 1 < len(links) else None
             naming = following if isinstance(following, ast.Naming) else None
             try:
+                for target in naming.targets if naming is not None else ():
+                    context.scope.check_new(target)
                 results = self._link(link, place == 0, naming, context)
                 context.it_name = None
                 if naming is not None:
@@ -209,14 +211,7 @@ class Linker(Caller):
             "the two sides of this skip have different shapes",
             link.word_span,
             f"{side} is {shape_text(shortcut.type.shape)}, F(it) is {shape_text(body.type.shape)}",
-            secondary=tuple(
-                Label(
-                    node.span,
-                    f"{shape_text(node.inputs[0].type.shape[1:])} becomes {shape_text(node.outputs[0].type.shape[1:])}",
-                )
-                for node in culprits
-                if node.span is not None
-            ),
+            secondary=culprits,
             help=help,
         )
 

@@ -57,7 +57,7 @@ def assign(op: type[Op], values: Iterable[ast.Expr], settings: Iterable[ast.Sett
         if isinstance(item, ast.Setting) and item.value is not None:
             attr = by_name.get(item.name) or flags.get(item.name)
             if attr is None:
-                raise _unknown_setting(op, item.name, item.name_span, [*by_name, *flags])
+                raise _unknown_setting(op, item.name, item.name_span, [*by_name, *flags], bare=False)
             if isinstance(item.value, ast.Name) and item.value.name in flags and attr.kind is not AttrKind.FLAG:
                 raise _flag_as_value(op, item.value)
             take(attr, item.value, item.span, item.name in flags)
@@ -94,7 +94,7 @@ def _flag_as_value(op: type[Op], value: ast.Name) -> Mistake:
     )
 
 
-def _unknown_setting(op: type[Op], name: str, span: Span, known: list[str]) -> Mistake:
+def _unknown_setting(op: type[Op], name: str, span: Span, known: list[str], bare: bool) -> Mistake:
     if name in known:
         glued = len(name) == 1
         return Mistake(
@@ -110,7 +110,7 @@ def _unknown_setting(op: type[Op], name: str, span: Span, known: list[str]) -> M
     near = nearest(name, known)
     help = f"did you mean `{near}`?" if near else _attributes_line(op)
     layer = spellings.as_layer(name)
-    if not near and layer:
+    if not near and layer and bare:
         help = f"a layer is a step of its own: `-> {layer}`"
     return Mistake(codes.UNKNOWN_ATTRIBUTE, f"`{op.word}` has no attribute `{name}`", span, help=help)
 
@@ -124,11 +124,12 @@ def _unexpected(
     op: type[Op], item: ast.Expr | ast.Setting, bare: str | None, known: list[str], values: Iterable[ast.Expr]
 ) -> Mistake:
     if bare is not None:
-        return _unknown_setting(op, bare, item.span, known)
+        return _unknown_setting(op, bare, item.span, known, bare=True)
     count = sum(attr.positional for attr in op.schema())
     takes = "no values" if count == 0 else "one value" if count == 1 else f"{count} values"
     kernel = spellings.kernel(op, values)
     named = [attr.spelling for attr in op.schema() if not attr.implied and not attr.positional and not attr.flag]
+    number = spellings.by_number(op, item.span.text) if isinstance(item, ast.Number) else None
     only = f"{named[0]}={item.span.text}" if len(named) == 1 else None
     return Mistake(
         codes.BAD_ARGUMENT,
@@ -138,6 +139,8 @@ def _unexpected(
         if kernel
         else f"it has a name: `{only}`"
         if only
+        else f"`{op.word}` joins tensors; with a number it is `{number}`"
+        if number
         else _attributes_line(op),
     )
 
@@ -238,11 +241,14 @@ def _wrong_kind(word: str, attr: Attr, value: Datum, span: Span, expected: str) 
     help = None
     if isinstance(value, float) and value.is_integer() and attr.kind is not AttrKind.FLOAT:
         help = f"write `{int(value)}`"
+    elif isinstance(value, float) and "/" in span.text:
+        help = "`//` divides and rounds down"
     elif isinstance(value, BlockRef):
         help = f"`{text(value)}` is a block; a layer's own values come first"
+    found = text(value) if isinstance(value, float) else kind(value)
     return Mistake(
         codes.BAD_ARGUMENT,
-        f"`{word}` expects {expected} as its {attr.doc}, but this is {kind(value)}",
+        f"`{word}` expects {expected} as its {attr.doc}, but this is {found}",
         span,
         help=help,
     )

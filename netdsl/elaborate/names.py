@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from netdsl.elaborate.functions import FUNCTIONS
+from netdsl.source import Span
 from netdsl.syntax import ast
 
 Named = ast.Step | ast.Branches | ast.Skip | ast.Each | ast.Call
@@ -115,3 +116,15 @@ def mentioned(part: object) -> Iterator[str]:
                 pass
         for field in fields(part):
             yield from mentioned(getattr(part, field.name))
+
+
+def set_in(part: object, name: str) -> Iterator[Span]:
+    """Where a part of the text sets a name, in its order."""
+    if isinstance(part, tuple):
+        for item in part:
+            yield from set_in(item, name)
+    elif is_dataclass(part):
+        if isinstance(part, ast.Target) and part.name == name:
+            yield part.span
+        for field in fields(part):
+            yield from set_in(getattr(part, field.name), name)

@@ -9,6 +9,7 @@ from netdsl.diagnostics import Label
 from netdsl.elaborate.mistakes import Mistake
 from netdsl.elaborate.values import Binding, Datum, Family, Key, keys_text
 from netdsl.source import Span
+from netdsl.syntax import ast
 
 
 class Scope:
@@ -70,6 +71,12 @@ class Scope:
         if earlier is not None:
             raise _twice(name, span, earlier.span)
         self._layers[-1][name] = Binding(value, span, kind=kind)
+
+    def check_new(self, target: ast.Target) -> None:
+        """Refuse a plain name that is set already, before anything is made that would have it."""
+        earlier = None if target.keys else self.find(target.name)
+        if earlier is not None:
+            raise _twice(target.name, target.span, earlier.span)
 
     def add(self, name: str, keys: tuple[Key, ...], value: Datum, span: Span) -> None:
         """Add a member to a family; a family belongs to the body, not to the loop that fills it."""

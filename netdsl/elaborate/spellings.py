@@ -9,6 +9,10 @@ from netdsl.ops.base import Op
 from netdsl.syntax import ast
 
 _WORDS = {
+    "adaptiveavgpool": "pool avg to=7x7",
+    "adaptiveavgpool2d": "pool avg to=7x7",
+    "adaptivemaxpool": "pool max to=7x7",
+    "adaptivemaxpool2d": "pool max to=7x7",
     "averagepool": "pool avg",
     "averagepooling": "pool avg",
     "avgpool": "pool avg",
@@ -21,15 +25,21 @@ _WORDS = {
     "conv1d": "conv",
     "conv2d": "conv",
     "convolution": "conv",
+    "convtranspose": "upconv",
+    "convtranspose1d": "upconv",
     "convtranspose2d": "upconv",
     "deconv": "upconv",
     "dense": "fc",
+    "depthwiseconv": "conv channels k3 g=channels",
+    "depthwiseconv2d": "conv channels k3 g=channels",
+    "dwconv": "conv channels k3 g=channels",
     "fullyconnected": "fc",
     "gap": "pool avg global",
     "globalaveragepool": "pool avg global",
     "globalaveragepooling": "pool avg global",
     "globalavgpool": "pool avg global",
     "linear": "fc",
+    "lrelu": "leakyrelu",
     "maxpool": "pool max",
     "maxpool2d": "pool max",
     "maxpooling": "pool max",
@@ -38,6 +48,18 @@ _WORDS = {
     "view": "reshape",
 }
 """Layers by their names elsewhere, in lower case without spaces and underscores."""
+
+_VALUES = {"True": "true", "False": "false", "None": None, "null": None}
+"""Values by their names elsewhere; None for those that the language has no word for."""
+
+_STANDARD = {
+    **dict.fromkeys(("cb", "cbr", "se", "squash"), "std/blocks.net"),
+    **dict.fromkeys(("depthwise", "inverted"), "std/mobile.net"),
+}
+"""The blocks of the standard library that a program may call without having named their file."""
+
+_BY_NUMBER = {"add": "shift", "mul": "scale"}
+"""The layers that join a tensor with a number, by those that join it with a tensor."""
 
 
 def layer(step: ast.Step) -> str | None:
@@ -64,6 +86,24 @@ def kernel(op: type[Op], values: Iterable[ast.Expr]) -> str | None:
     pairs = [value for value in numbers if isinstance(value, ast.ShapeExpr)]
     sides = (pairs[0] if pairs else numbers[-1]).span.text.split("x")
     return f"k{sides[0]}" if len(set(sides)) == 1 else "k" + "x".join(sides)
+
+
+def block(word: str) -> str | None:
+    """The file of the standard library whose block a word calls."""
+    return _STANDARD.get(word)
+
+
+def value(word: str) -> str | None:
+    """How to write a value that other languages call so: `True`; nothing where it is no such value."""
+    if word not in _VALUES:
+        return None
+    here = _VALUES[word]
+    return f"write `{here}`" if here else f"there is no `{word}`: leave the attribute out"
+
+
+def by_number(op: type[Op], number: str) -> str | None:
+    """The layer that does with a number what this one does with a tensor: `scale 0.5` for `mul 0.5`."""
+    return f"{_BY_NUMBER[op.word]} {number}" if op.word in _BY_NUMBER else None
 
 
 def as_layer(word: str) -> str | None:
