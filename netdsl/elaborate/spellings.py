@@ -52,7 +52,7 @@ _WORDS = {
 _VALUES = {"True": "true", "False": "false", "None": None, "null": None}
 """Values by their names elsewhere; None for those that the language has no word for."""
 
-_STANDARD = {
+STANDARD = {
     **dict.fromkeys(("cb", "cbr", "se", "squash"), "std/blocks.net"),
     **dict.fromkeys(("depthwise", "inverted"), "std/mobile.net"),
 }
@@ -90,7 +90,7 @@ def kernel(op: type[Op], values: Iterable[ast.Expr]) -> str | None:
 
 def block(word: str) -> str | None:
     """The file of the standard library whose block a word calls."""
-    return _STANDARD.get(word)
+    return STANDARD.get(word)
 
 
 def value(word: str) -> str | None:

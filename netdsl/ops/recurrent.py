@@ -98,7 +98,7 @@ class Recurrent(Op):
 class Lstm(Recurrent):
     """Long short-term memory over `T x C` (Hochreiter & Schmidhuber 1997), one layer of `torch.nn.LSTM`: `lstm 512`.
 
-    `T x C -> T x out`, the h of every step: `take -1` is the last. For the step's input x,
+    `T x C -> T x out`, the h of every step: `take index=-1` is the last. For the step's input x,
 
     `i, f, g, o = weight_ih x + bias_ih + weight_hh h + bias_hh`, `out` rows each;
     `c = sigmoid(f) c + sigmoid(i) tanh(g)`; `h = sigmoid(o) tanh(c)`.
@@ -120,7 +120,7 @@ class Lstm(Recurrent):
 class Gru(Recurrent):
     """Gated recurrent units over `T x C` (Cho et al. 2014), one layer of `torch.nn.GRU`: `gru 512`.
 
-    `T x C -> T x out`, the h of every step: `take -1` is the last. For the step's input x,
+    `T x C -> T x out`, the h of every step: `take index=-1` is the last. For the step's input x,
 
     `r, z, n = weight_ih x + bias_ih`, `r', z', n' = weight_hh h + bias_hh`, `out` rows each;
     `z = sigmoid(z + z')`; `h = (1 - z) tanh(n + sigmoid(r + r') n') + z h`.

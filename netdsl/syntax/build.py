@@ -441,8 +441,12 @@ class Builder:
     def _misspelt(self, text: str) -> tuple[str, str | None]:
         shown = self._short(text)
         if re.fullmatch(r"[0-9]+x\w+", text):
-            spaced = " x ".join(text.split("x", 1))
+            parts = text.split("x")
+            parts = parts if all(re.fullmatch(r"[0-9]+|[A-Za-z_]\w*", part) for part in parts) else text.split("x", 1)
+            spaced = " x ".join(parts)
             return f"`{shown}` is no shape", f"a shape with names in it is spaced: `{self._short(spaced)}`"
+        if re.fullmatch(r"[0-9]+(X[0-9]+)+", text):
+            return f"`{shown}` is no shape", f"write `{self._short(text.lower())}`"
         if re.fullmatch(r"[0-9]+x", text):
             return f"`{shown}` is no shape", f"write all numbers closed up (`3x32x32`), others spaced: `{text[:-1]} x`"
         if re.fullmatch(r"0[0-9]+", text):

@@ -66,6 +66,17 @@ _STRANGE = {
 }
 
 
+_COMMENTS = "comments begin with `#`"
+_USE = 'the blocks of another file are named by `use "other.net"`'
+_NET = "a network is `net Name { ... }`"
+_OUTSIDE = {
+    **dict.fromkeys(("from", "import", "include"), _USE),
+    **dict.fromkeys(("class", "model", "module", "network"), _NET),
+    **dict.fromkeys(("def", "func", "function"), "a part with a name is `block name(width) { ... }`"),
+}
+"""What begins a file's parts elsewhere."""
+
+
 class _Place:
     """A failure with what the families ask about it."""
 
@@ -161,7 +172,9 @@ def _top_level(place: _Place) -> Diagnostic | None:
     if place.in_body:
         if place.kind in _DEFINITIONS:
             message = f"{place.shown} cannot stand inside a body"
-            return place.say(codes.MISPLACED_PART, message, help="a `}` may be missing before it")
+            help = "a `}` may be missing before it"
+            help = "put it at the top of the file" if place.kind == "USE" else help
+            return place.say(codes.MISPLACED_PART, message, help=help)
         return None
     if place.statement and place.statement[0] != "items" and place.statement[0] != "definition":
         return None
@@ -169,8 +182,11 @@ def _top_level(place: _Place) -> Diagnostic | None:
         return place.say(codes.SYNTAX, f"{place.shown} begins on a new line")
     if place.kind in _STATEMENTS | _BLOCKS | {"NAME"}:
         message = f"{place.shown} stands outside of any `net` or `block`"
-        return place.say(codes.MISPLACED_PART, message, help="put it inside: `net Name { ... }`")
-    return place.say(codes.MISPLACED_PART, f"{place.shown} stands where a `net`, a `block` or a `use` begins")
+        return place.say(
+            codes.MISPLACED_PART, message, help=_OUTSIDE.get(place.text, "put it inside: `net Name { ... }`")
+        )
+    message = f"{place.shown} stands where a `net`, a `block` or a `use` begins"
+    return place.say(codes.MISPLACED_PART, message, help=_NET)
 
 
 def _arrows(place: _Place) -> Diagnostic | None:
@@ -215,6 +231,8 @@ def _names(place: _Place) -> Diagnostic | None:
 
 def _equals(place: _Place) -> Diagnostic | None:
     if place.kind == "EQUAL":
+        if place.source.text.startswith("=>", place.failure.start):
+            return place.say(codes.SYNTAX, "`=>` has no meaning here", help="steps are chained with `->`")
         statement = place.statement
         if place.bracket in ("LPAR", "LSQB") or {"IF", "ASSERT"} & set(statement[:1]):
             return place.say(codes.EQUALS_SIGN, "`=` gives a value to a name; `==` compares", help="write `==`")
@@ -271,7 +289,8 @@ def _braces(place: _Place) -> Diagnostic | None:
     head = next(symbol for symbol in reversed(place.statement) if symbol in _HEADS)
     what = {"kind": "this definition"}.get(head, f"`{head.lower()}`")
     message = f"the `{{` of {what} is missing before {place.shown}"
-    return place.say_before(codes.MISSING_BRACE, message, "`{` expected here")
+    help = "names are made of letters, digits and `_`" if place.text == "-" and place.last == "NAME" else None
+    return place.say_before(codes.MISSING_BRACE, message, "`{` expected here", help)
 
 
 def _positional(place: _Place) -> Diagnostic | None:
@@ -283,13 +302,18 @@ def _positional(place: _Place) -> Diagnostic | None:
         return place.say(codes.NEEDLESS_COMMA, message, help="several results are named with `as`: `split 2 as a, b`")
     if place.last not in _STEP or {*place.statement[:1]} & (_STATEMENTS - {"LET", "SHARE"}):
         return None
+    if place.kind == "COMMA" and {"FOR", "IN"} <= set(place.statement):
+        message = "`for` runs over one value"
+        return place.say(codes.NEEDLESS_COMMA, message, help="several stand in brackets: `for n in [16, 32] { ... }`")
     if place.kind == "COMMA":
         message = "no commas between the values and attributes of a step"
         return place.say(codes.NEEDLESS_COMMA, message, help="separate them by spaces")
     if place.kind in ("LPAR", "LSQB", "MINUS"):
         values = {"LPAR": "=(a + b)", "LSQB": "=[1, 2]", "MINUS": "=-1"}[place.kind]
         message = f"a positional value cannot begin with `{place.text}`"
-        return place.say(codes.POSITIONAL_START, message, help=f"give the value by name, such as `name{values}`")
+        word = re.split(r"->|[\n{|;=]", place.source.text[: place.failure.after])[-1].split()[0][:40]
+        help = f"give it by its name, which `netdsl ops {word}` says: `name{values}`"
+        return place.say(codes.POSITIONAL_START, message, help=help)
     return None
 
 
@@ -304,12 +328,14 @@ def _steps(place: _Place) -> Diagnostic | None:
     if place.kind == "AS":
         return place.say(codes.MISPLACED_PART, "`as` names the step before it on its line; there is none")
     if place.kind == "COLON":
-        return place.say(codes.MISPLACED_PART, "a check of the shape ends the line of its step")
+        message = "a check of the shape ends the line of its step"
+        return place.say(codes.MISPLACED_PART, message, help="such as `relu : 64x56x56`, or `} : 64x56x56`")
     if place.last == "_ARROW" and place.kind in _STATEMENTS:
         message = f"`{place.text}` is no step of a chain"
         return place.say(codes.NO_STEP, message, help="put it on a line of its own")
     if place.kind in _VALUES | _OPERATORS | {"LPAR", "LSQB", "NOT", "QMARK", "DOT", "IN"}:
         help = "sizes come after the layer's word: `conv 64 k3`" if place.kind in ("NUMBER", "EXTENTS") else None
+        help = _COMMENTS if place.text == "//" else help
         return place.say(codes.NO_STEP, f"a step begins with a word, {place.shown} is none", help=help)
     return None
 
@@ -373,6 +399,8 @@ def _unexpected(place: _Place) -> Diagnostic:
     help = None
     if place.text == "," and expected.startswith("; `)`"):
         help = "parentheses hold one value; several are a list, `[1, 1]`, or a shape, `1x1`"
+    elif place.source.text.startswith("/*", place.failure.start):
+        help = _COMMENTS
     return place.say(codes.SYNTAX, f"{place.shown} cannot stand here{expected}", help=help)
 
 

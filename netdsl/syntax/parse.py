@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from netdsl.diagnostics import Report
 from netdsl.limits import DEFAULT_LIMITS, Limits
 from netdsl.source import Source, Span
@@ -14,6 +16,10 @@ from netdsl.syntax.tables import END
 
 STATES_PER_LEVEL = 20
 """Parser states that one level of nesting takes at most (a `for` in a branch takes eleven)."""
+
+_BETWEEN = {"_NL", "items"}
+"""What the parser holds between definitions."""
+_DEFINITION = re.compile(r"^\s*(?:net|block|use)\b", re.MULTILINE)
 
 
 def parse(source: Source, report: Report, limits: Limits = DEFAULT_LIMITS) -> ast.File | None:
@@ -38,11 +44,19 @@ def _run(
     if looked.refused:
         return None, ()
     builder = Builder(source, report, limits)
+    stray: list[
+        int
+    ] = []  # where lines begin that stand outside of all definitions; of those in a row, the first is told
 
     def failed(failure: Failure) -> bool:
         # Where brackets do not match, and at the end of a text with mistakes, more would be noise.
         if failure.start >= looked.sound or (failure.kind == END and builder.failed):
             return False
+        if set(failure.symbols) <= _BETWEEN:
+            follows = bool(stray) and not _DEFINITION.search(source.text, stray[-1], failure.start)
+            stray.append(failure.start)
+            if follows:
+                return False
         if failure.kind == DEEP:
             builder.too_deep(failure.start)
         else:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from pace import within
 
+import netdsl
+from netdsl.elaborate import spellings
 from netdsl.limits import Limits
 
 CASES = [
@@ -219,3 +224,10 @@ def test_a_block_takes_a_family_as_a_whole(find):
     (mistake,) = [d for d in find(text) if d.severity.value == "error"]
     assert mistake.code == "E0211"
     assert "`input e`" in (mistake.help or "")
+
+
+@pytest.mark.parametrize(("word", "path"), spellings.STANDARD.items())
+def test_the_standard_library_has_the_blocks_that_help_speaks_of(find, word, path):
+    (mistake,) = find(f"net N {{\n input x: 4x8x8\n {word}(4)\n}}")
+    assert (mistake.code, mistake.help) == ("E0201", f'`use "{path}"` above the net brings it')
+    assert re.search(rf"^block {word}\b", (Path(netdsl.__file__).parent / path).read_text("utf-8"), re.MULTILINE)
