@@ -1,17 +1,18 @@
 """Generated NumPy modules beside PyTorch and ONNX Runtime on this processor, in one process, with equal threads.
 
     python benchmarks/cpu.py [--nets ResNet50,VGG16] [--batches 1,4,8] [--threads 1,2] [--rounds 15] [--compile]
-                             [--tune] [--note TEXT] [--write]
-    python benchmarks/cpu.py --layers ResNet50 [--batches 1] [--threads 1] [--rounds 15]
+                             [--tune] [--note TEXT] [--write | --to FILE.json]
 
 Needs torch and torchvision; ONNX Runtime takes part where it and onnx are installed. Every contender computes twice in
 every round, in an order that turns, so that a disturbance meets all; the second time counts, when the threads of others
 have gone to sleep; medians are compared. Before anything is timed, all results are compared with PyTorch's.
 
+Rounds in which others used more than a tenth of the processors' time do not count, where enough are left (Linux).
+
 `--compile` adds torch.compile with freezing, which takes minutes; with `--tune` our modules tune themselves first, for
-that batch and these threads; `--write` puts the table (JSON) and a plot (SVG) into benchmarks/results/, named after the
-day. `--layers` prints instead where one net spends its time: the time of each layer, the rate of its products, and that
-rate as a share of what this machine's BLAS does in a large one.
+that batch and these threads. `--write` puts each row into benchmarks/results/cpu-DAY.json as soon as it is there, and
+at the end draws all rows beside it (`cpu_plot.py`); `--to` names another file. Rows that the file holds already are not
+measured again: whoever is interrupted goes on with the same command, and pieces add up.
 """
 
 # ruff: noqa: E402
@@ -42,12 +43,12 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))
 
+from cpu_plot import write_plot
+
 import netdsl
-from netdsl.ir.fused import Fused
-from netdsl.passes.manager import run_passes
-from netdsl.passes.pipeline import CHANNELS_LAST
 from netdsl.weights import from_state_dict, write
 
 NETS = {
@@ -60,8 +61,7 @@ NETS = {
     "ViTB16": ("vit.net", "vit_b_16", ()),
 }
 """File of the example, name in torchvision (none: the module is below), text of it to replace."""
-PRODUCTS = ("conv", "upconv", "fc", "matmul", "attend")
-"""Operators whose arithmetic is products: the layers that have a rate."""
+
 
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -73,6 +73,9 @@ OPERATORS = (
 
 GENERATED = "generated_net"
 """The name under which a module is loaded."""
+
+QUIET, ENOUGH = 0.1, 5
+"""The share of the processors' time that others may use in a round that counts, and how many such rounds must be."""
 
 Array = Any
 Contender = Callable[[Array], Array]
@@ -222,145 +225,85 @@ def measure(name: str, batch: int, threads: int, rounds: int, compiled: bool, tu
     wanted = everyone["eager NCHW"](x)
     errors = {who: float(abs(run(x) - wanted).max() / abs(wanted).max()) for who, run in everyone.items()}
     assert max(errors.values()) <= 2e-5, errors
-    times: dict[str, list[float]] = {who: [] for who in everyone}
+    measured: list[tuple[float, dict[str, float]]] = []
     order = list(everyone)
     for _ in range(rounds):
+        times = {}
+        others, begin = used_by_others(), time.perf_counter()
         for who in order:
             everyone[who](x)  # the threads of the one before look for work for some more milliseconds
             start = time.perf_counter()
             everyone[who](x)
-            times[who].append((time.perf_counter() - start) * 1e3)
+            times[who] = (time.perf_counter() - start) * 1e3
+        share = (used_by_others() - others) / (time.perf_counter() - begin) / (os.cpu_count() or 1)
+        measured.append((share, times))
         order = [*order[1:], order[0]]
-    found = {who: [float(value) for value in np.percentile(t, [10, 50, 90])] for who, t in times.items()}
-    return {"net": name, "batch": batch, "threads": threads, "ms": found, "error": errors["netdsl"], **seconds}
+    quiet = [item for item in measured if item[0] <= QUIET]
+    counted = quiet if len(quiet) >= min(ENOUGH, rounds) else measured
+    found = {
+        who: [float(value) for value in np.percentile([times[who] for _, times in counted], [10, 50, 90])]
+        for who in everyone
+    }
+    about = {"rounds": len(counted), "others": round(float(np.mean([share for share, _ in counted])), 3)}
+    return {"net": name, "batch": batch, "threads": threads, "ms": found, "error": errors["netdsl"], **about, **seconds}
 
 
-def product_rate() -> float:
-    """Operations a second of the BLAS on one core, in a product of 768 x 768 matrices."""
-    a = np.random.default_rng(0).standard_normal((768, 768)).astype(np.float32)
-    out, seconds = np.empty_like(a), []
-    for _ in range(15):
-        start = time.thread_time()
-        np.matmul(a, a, out=out)
-        seconds.append(time.thread_time() - start)
-    return 2 * len(a) ** 3 / min(seconds)  # type: ignore[no-any-return]
-
-
-def print_layers(name: str, batch: int, threads: int, rounds: int) -> None:
-    """The statements of a module's forward pass, the slowest first: medians of `rounds` passes."""
-    net = example(name)
-    model, _ = generated(net, reference(name, net.graph), threads)
-    image = net.graph.inputs[0].type.shape
-    x = np.random.default_rng(0).standard_normal((batch, *image)).astype(np.float32)
-    times = sys.modules[GENERATED].statement_times(model, {"image": x}, rounds)
-    traced = batch // min(threads, batch)  # the share of the caller's thread
-    spent = {text: float(np.median(found)) for text, found in times.items()}
-    work = [macs for word, macs in costs(net) if word in PRODUCTS]
-    products = [text for text in spent if text.startswith(("conv_", "linear(", "b.do(np.matmul,", "attention("))]
-    rate, macs = product_rate(), dict(zip(products, work, strict=True))
-    cores = threads if batch == 1 else 1
-    total = sum(spent.values())
-    print(f"{name}, batch {batch}, {threads} threads: {total * 1e3:.1f} ms; a product: {rate / 1e9:.0f} GF/s a core")
-    for text, seconds in sorted(spent.items(), key=lambda item: -item[1]):
-        speed = 2 * macs[text] * traced / seconds if text in macs else 0.0
-        share = f"{speed / 1e9:6.0f} GF/s {speed / rate / cores:6.2f}" if speed else " " * 18
-        print(f"{seconds * 1e3:9.3f} ms {seconds / total:6.1%} {share}  {text[:110]}")
-
-
-def costs(net: netdsl.Network) -> list[tuple[str, int]]:
-    """Operator and multiply-accumulates of each layer of the optimised graph, in order."""
-    graph, _ = run_passes(net.graph, CHANNELS_LAST)
-    found = []
-    for node in graph.nodes:
-        anchor = node.op.anchor if isinstance(node.op, Fused) else node.op
-        cost = node.op.cost(tuple(v.type for v in node.operands), tuple(v.type for v in node.outputs))
-        found.append((anchor.word, cost.macs))
-    return found
+def used_by_others() -> float:
+    """Seconds of processor time, of all processors, that went to anybody but this process; 0 where Linux is not."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, interrupts, soft, stolen, *_ = map(int, file.readline().split()[1:])
+    except OSError:
+        return 0.0
+    own = time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID)
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK") - own
 
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table: our median, and it as a ratio of everyone else's."""
     ours = row["ms"]["netdsl"][1]
     ratios = "  ".join(f"{ours / ms[1]:5.2f} x {who}" for who, ms in row["ms"].items() if who != "netdsl")
-    return f"{row['net']:<12} batch {row['batch']:<2} threads {row['threads']}  {ours:8.1f} ms  {ratios}"
-
-
-def plot(rows: list[dict[str, Any]], title: str) -> str:
-    """Our time as a ratio of each of the others', a bar each; the line is at 1."""
-    others = sorted({who for row in rows for who in row["ms"]} - {"netdsl"})
-    colours = dict(zip(others, ("#4878a8", "#88b0d8", "#58a068", "#d08848"), strict=False))
-    scale, left, thick = 220, 230, 9
-    parts, y = [], 60
-    for row in rows:
-        label = f"{row['net']}, batch {row['batch']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{label}</text>')
-        for who in others:
-            if who in row["ms"]:
-                ratio = row["ms"]["netdsl"][1] / row["ms"][who][1]
-                width = min(ratio, 3) * scale
-                parts.append(f'<rect x="{left}" y="{y}" width="{width:.0f}" height="{thick}" fill="{colours[who]}"/>')
-                parts.append(f'<text x="{left + width + 4:.0f}" y="{y + 8}" font-size="9">{ratio:.2f}</text>')
-            y += thick + 1
-        y += 8
-    one = left + scale
-    keys = [
-        f'<rect x="{left + 150 * i}" y="32" width="10" height="10" fill="{colours[who]}"/>'
-        f'<text x="{left + 150 * i + 14}" y="41">{who}</text>'
-        for i, who in enumerate(others)
-    ]
-    body = "\n".join(
-        [
-            f'<text x="10" y="18" font-size="13">{title}</text>',
-            *keys,
-            *parts,
-            f'<line x1="{one}" y1="54" x2="{one}" y2="{y}" stroke="#444" stroke-dasharray="3 3"/>',
-        ]
-    )
-    size = f'width="{left + 3 * scale + 60}" height="{y + 10}"'
-    style = 'font-family="sans-serif" font-size="11"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n'
-        f'<rect width="100%" height="100%" fill="#fff"/>\n{body}\n</svg>\n'
-    )
+    about = f"{row['rounds']} rounds, others {row['others']:.0%}"
+    return f"{row['net']:<12} batch {row['batch']:<2} threads {row['threads']}  {ours:8.1f} ms  {ratios}  ({about})"
 
 
 def main() -> None:
     """Measure, print, and write if told to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", default=",".join(NETS))
-    parser.add_argument("--layers", metavar="NET", help="where one net spends its time, instead of the tables")
-    parser.add_argument("--batches")
-    parser.add_argument("--threads")
+    parser.add_argument("--batches", help="1 and 8 if not said, and 4 for VGG16")
+    parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--note", default="", help="what else must be known, such as who shared the machine")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--to", type=Path)
     options = parser.parse_args()
-    batches = [int(text) for text in (options.batches or ("1" if options.layers else "1,4,8")).split(",")]
-    counts = [int(text) for text in (options.threads or ("1" if options.layers else "1,2")).split(",")]
-    rows = []
-    if options.layers:
-        for threads in counts:
-            for batch in batches:
-                print_layers(options.layers, batch, threads, options.rounds)
-        return
+    today = datetime.date.today().isoformat()
+    path = options.to or (RESULTS / f"cpu-{today}.json" if options.write else None)
+    machine = f"{os.cpu_count()} x {processor()}, numpy {np.__version__}, torch {torch.__version__}"
+    content: dict[str, Any] = {"date": today, "machine": machine, "note": options.note, "rows": []}
+    if path and path.exists():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["machine"] != machine:
+            sys.exit(f"{path} was measured on {content['machine']}, this is {machine}: name another file with --to")
+    rows = content["rows"]
+    there = {(row["net"], row["batch"], row["threads"]) for row in rows}
     with torch.inference_mode():
-        for threads in counts:
+        for threads in map(int, options.threads.split(",")):
             for name in options.nets.split(","):
-                for batch in batches:
+                batches = options.batches or ("1,4,8" if name == "VGG16" else "1,8")
+                for batch in map(int, batches.split(",")):
+                    if (name, batch, threads) in there:
+                        continue
                     rows.append(measure(name, batch, threads, options.rounds, options.compile, options.tune))
                     print(line(rows[-1]), flush=True)
-    if not options.write:
-        return
-    today = datetime.date.today().isoformat()
-    machine = f"{os.cpu_count()} x {processor()}, numpy {np.__version__}, torch {torch.__version__}"
-    folder = ROOT / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
-    content = {"date": today, "machine": machine, "note": options.note, "rounds": options.rounds, "rows": rows}
-    (folder / f"cpu-{today}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    title = "Time of netdsl's NumPy modules over that of others (median; below 1 is faster)"
-    (folder / f"cpu-{today}.svg").write_text(plot(rows, title), encoding="utf-8")
+                    if path:
+                        path.parent.mkdir(exist_ok=True)
+                        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if path:
+        write_plot(path)
 
 
 def processor() -> str:

@@ -59,7 +59,8 @@ def layer_norm(op: LayerNorm, node: Node) -> Call:
     after = result.type.rank - axis
     step = f"[:{', None' * after}]" if after else ""
     affine = tuple(View(weight).then(step) for weight in weights)
-    return Call("layer_norm", (_like(node), *affine), (stored(node.outputs[0]),), AlongAxis(axis, op.eps))
+    written = (stored(node.outputs[0]),)
+    return Call("layer_norm", (_like(node), *affine), written, AlongAxis(axis, op.eps), crew=True, tailed=True)
 
 
 def group_norm(op: GroupNorm, node: Node) -> Call:
