@@ -9,9 +9,11 @@ from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Node, Value
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.maps import Crop, Upsample
+from netdsl.ops.pieces import Concat, Split
+from netdsl.ops.pieces import Slice as SliceAxis
 from netdsl.ops.pool import Pool
-from netdsl.ops.shape import Concat, Crop, Relayout, Split, Upsample
-from netdsl.ops.shape import Slice as SliceAxis
+from netdsl.ops.shape import Relayout
 from netdsl.passes.fuse import ELEMENTWISE
 
 WRITERS: tuple[type[Op], ...] = (Conv, UpConv, Pool, Concat, Crop, Relayout, SliceAxis, Split, Upsample, *ELEMENTWISE)

@@ -29,7 +29,8 @@ from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
-from netdsl.ops.shape import Concat, Reshape
+from netdsl.ops.pieces import Concat
+from netdsl.ops.shape import Reshape
 from netdsl.tensor import DType, Layout, TensorType
 
 ALIGNMENT = 64

@@ -17,8 +17,10 @@ from netdsl.ops import (
     elementwise,
     function,
     linear,
+    maps,
     noise,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -179,21 +181,21 @@ def tokens(op: shape.Tokens, at: Site, x: str) -> str:
     return f"{x}.flatten(2).mT"
 
 
-def pad(op: shape.Pad, at: Site, x: str) -> str:
+def pad(op: maps.Pad, at: Site, x: str) -> str:
     """F.pad."""
     if op.mode == "constant":
         return f"F.pad({x}, {pairs(op.padding)}{options(value=op.value or None)})"
     return f'F.pad({x}, {pairs(op.padding)}, mode="{op.mode}")'
 
 
-def crop(op: shape.Crop, at: Site, x: str, *like: str) -> str:
+def crop(op: maps.Crop, at: Site, x: str, *like: str) -> str:
     """Slices of the spatial axes."""
     rank = len(op.padding) // 2
     sides = zip(at.types[0].shape[1:], op.padding[:rank], op.padding[rank:], strict=True)
     return f"{x}[:, :, {', '.join(f'{start}:{length - end}' for length, start, end in sides)}]"
 
 
-def concat(op: shape.Concat, at: Site, *operands: str) -> str:
+def concat(op: pieces.Concat, at: Site, *operands: str) -> str:
     """torch.cat; what is the same for every sample is first spread over all."""
     sampled = [x for x, type in zip(operands, at.types, strict=True) if type.batch]
     whole = [
@@ -203,13 +205,13 @@ def concat(op: shape.Concat, at: Site, *operands: str) -> str:
     return f"torch.cat(({', '.join(whole)}), {op.axis + 1})"
 
 
-def slice_axis(op: shape.Slice, at: Site, x: str) -> str:
+def slice_axis(op: pieces.Slice, at: Site, x: str) -> str:
     """A slice of one axis."""
     step = f":{op.step}" if op.step > 1 else ""
     return f"{x}[{':, ' * (op.axis + 1)}{op.start}:{op.stop}{step}]"
 
 
-def upsample(op: shape.Upsample, at: Site, x: str) -> str:
+def upsample(op: maps.Upsample, at: Site, x: str) -> str:
     """F.interpolate; places, where it would round some of them wrong."""
     if op.mode == "nearest" and not all(map(_rounds_right, at.types[0].shape[1:], op.to)):
         for axis, (length, n) in enumerate(zip(at.types[0].shape[1:], op.to, strict=True), 2):
@@ -332,15 +334,15 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Reshape: lambda op, at, x: f"{x}.reshape({', '.join(map(str, (-1, *op.to)))})",
     shape.Transpose: lambda op, at, x: f"{x}.permute({', '.join(map(str, (0, *(a + 1 for a in op.order))))})",
     shape.Tokens: tokens,
-    shape.Pad: pad,
-    shape.Crop: crop,
-    shape.Concat: concat,
-    shape.Split: lambda op, at, x: f"{x}.split({op.size}, {op.axis + 1})",
-    shape.Slice: slice_axis,
-    shape.Take: lambda op, at, x: f"{x}.select({op.axis + 1}, {op.index})",
-    shape.Upsample: upsample,
-    shape.Shuffle: lambda op, at, x: f"F.channel_shuffle({x}, {op.groups})",
-    shape.PixelShuffle: lambda op, at, x: f"F.pixel_shuffle({x}, {op.factor})",
+    maps.Pad: pad,
+    maps.Crop: crop,
+    pieces.Concat: concat,
+    pieces.Split: lambda op, at, x: f"{x}.split({op.size}, {op.axis + 1})",
+    pieces.Slice: slice_axis,
+    pieces.Take: lambda op, at, x: f"{x}.select({op.axis + 1}, {op.index})",
+    maps.Upsample: upsample,
+    maps.Shuffle: lambda op, at, x: f"F.channel_shuffle({x}, {op.groups})",
+    maps.PixelShuffle: lambda op, at, x: f"F.pixel_shuffle({x}, {op.factor})",
     shape.Relayout: lambda op, at, x: x,
     choice.TopK: lambda op, at, x: f"{at.helper('top_k')}({x}, {op.count}, {op.axis + 1})",
     choice.Gather: lambda op, at, x, rows: f"{at.helper('gather_rows')}({x}, {rows})",

@@ -13,9 +13,10 @@ from netdsl.ops import function as fn
 from netdsl.ops.base import Op
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import BatchNorm, BatchNormScale
+from netdsl.ops.pieces import Concat, Slice
 from netdsl.ops.reduce import Sum
 from netdsl.ops.sequence import SineTable
-from netdsl.ops.shape import Concat, Relayout, Reshape, Slice, Transpose
+from netdsl.ops.shape import Relayout, Reshape, Transpose
 
 Arguments = Sequence[str]
 

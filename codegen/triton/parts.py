@@ -11,9 +11,10 @@ from netdsl.ir.fused import Fused
 from netdsl.ir.graph import Graph, Node, Value
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.maps import Crop, Pad, Shuffle, Upsample
+from netdsl.ops.pieces import Concat, Split
+from netdsl.ops.pieces import Slice as SliceAxis
 from netdsl.ops.pool import Pool
-from netdsl.ops.shape import Concat, Crop, Pad, Shuffle, Split, Upsample
-from netdsl.ops.shape import Slice as SliceAxis
 from netdsl.tensor import Layout
 
 WRITERS: tuple[type[Op], ...] = (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netdsl.analysis.liveness import LiveRange, live_ranges
 from netdsl.ir.graph import Graph, Node, Value, users
-from netdsl.ops.shape import Concat
+from netdsl.ops.pieces import Concat
 from netdsl.tensor import Layout, TensorType
 
 

@@ -32,29 +32,16 @@ from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add, Div, Maximum, Minimum, Mul, Scale, Shift, Sub
 from netdsl.ops.function import Apply, Compare, Power, Select
 from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pieces import Concat, Slice, Split, Take
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed, Position, SineTable
-from netdsl.ops.shape import (
-    Concat,
-    Crop,
-    Flatten,
-    Pad,
-    PixelShuffle,
-    Relayout,
-    Reshape,
-    Shuffle,
-    Slice,
-    Split,
-    Take,
-    Tokens,
-    Transpose,
-    Upsample,
-)
+from netdsl.ops.shape import Flatten, Relayout, Reshape, Tokens, Transpose
 from netdsl.ops.style import Blur, ModConv
 
 ALL: tuple[type[Op], ...] = (
@@ -70,8 +57,9 @@ ALL: tuple[type[Op], ...] = (
     *(Add, Mul, Sub, Div, Maximum, Minimum, Scale, Shift),
     *(Apply, Power, Compare, Select),
     *(Mean, Sum, Product, Largest, Smallest),
-    *(Flatten, Reshape, Transpose, Tokens, Pad, Crop, Concat, Split, Slice, Take),
-    *(Upsample, Shuffle, PixelShuffle, Relayout),
+    *(Flatten, Reshape, Transpose, Tokens, Relayout),
+    *(Pad, Crop, Upsample, Shuffle, PixelShuffle),
+    *(Concat, Split, Slice, Take),
     *(Each, Regroup),
     *(RoiPool, RoiAlign),
     *(TopK, Gather, Nms),

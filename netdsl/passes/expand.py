@@ -13,10 +13,11 @@ from netdsl.ops.attention import Attend, Attention, features, parts
 from netdsl.ops.base import Op
 from netdsl.ops.elementwise import Add, Div, Mul, Shift
 from netdsl.ops.linear import Fc
+from netdsl.ops.pieces import Concat, Slice, Take
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence, Recurrent
 from netdsl.ops.reduce import Sum
 from netdsl.ops.sequence import Position, SineTable
-from netdsl.ops.shape import Concat, Reshape, Slice, Take, Tokens, Transpose
+from netdsl.ops.shape import Reshape, Tokens, Transpose
 from netdsl.ops.style import ModConv
 from netdsl.passes.manager import Remarks
 

@@ -12,26 +12,13 @@ from netdsl.ir.verify import storage
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.linear import Fc
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, GroupNorm
+from netdsl.ops.pieces import Concat, Slice, Split, Take
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.regions import RegionOp
-from netdsl.ops.shape import (
-    Concat,
-    Crop,
-    Flatten,
-    Pad,
-    PixelShuffle,
-    Relayout,
-    Reshape,
-    Shuffle,
-    Slice,
-    Split,
-    Take,
-    Tokens,
-    Transpose,
-    Upsample,
-)  # fmt: skip
+from netdsl.ops.shape import Flatten, Relayout, Reshape, Tokens, Transpose
 from netdsl.ops.style import Blur, ModConv
 from netdsl.passes.fuse import ELEMENTWISE
 from netdsl.passes.manager import Remarks

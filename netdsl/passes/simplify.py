@@ -13,20 +13,11 @@ from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Scale, Shift
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
 from netdsl.ops.noise import Dropout, DropPath
+from netdsl.ops.pieces import Slice
 from netdsl.ops.pool import AdaptivePool, Pool
-from netdsl.ops.shape import (
-    Crop,
-    Flatten,
-    Pad,
-    PixelShuffle,
-    Relayout,
-    Reshape,
-    Shuffle,
-    Slice,
-    Transpose,
-    Upsample,
-)
+from netdsl.ops.shape import Flatten, Relayout, Reshape, Transpose
 from netdsl.passes.manager import Remarks
 from netdsl.tensor import Layout
 

@@ -11,7 +11,7 @@ from netdsl.elaborate.functions import FUNCTIONS
 from netdsl.ops import BY_WORD
 from netdsl.ops.conv import Conv
 from netdsl.ops.elementwise import Add, Mul
-from netdsl.ops.shape import Concat
+from netdsl.ops.pieces import Concat
 from netdsl.raising.tree import Block, Join, Layer, Seq, walk
 
 _KEYWORDS = """

@@ -16,8 +16,8 @@ from netdsl.ir.graph import InvalidGraph, Node, Value
 from netdsl.ops.conv import UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.elementwise import Add
+from netdsl.ops.maps import Upsample
 from netdsl.ops.pool import Unpool
-from netdsl.ops.shape import Upsample
 from netdsl.raising.prepare import Prepared
 from netdsl.raising.tree import IT, OWN, As, From, Item, Join, Label, Layer, Net, Rows, Seq, walk
 

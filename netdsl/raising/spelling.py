@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from netdsl.ir.graph import Node
 from netdsl.ops.base import Attr, AttrKind, Op, ShapeError, Types
 from netdsl.ops.conv import Conv
+from netdsl.ops.maps import Upsample
 from netdsl.ops.pool import AdaptivePool, Pool
-from netdsl.ops.shape import Upsample
 from netdsl.ops.window import same_padding
 
 

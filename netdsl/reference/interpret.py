@@ -14,19 +14,21 @@ from netdsl.ops import activation as activation_ops
 from netdsl.ops import elementwise as elementwise_ops
 from netdsl.ops import function as function_ops
 from netdsl.ops import reduce as reduce_ops
-from netdsl.ops import shape as shape_ops
 from netdsl.ops.attention import Attend, Attention
 from netdsl.ops.base import Op, Types
 from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pieces import Concat, Slice, Split, Take
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Gru, Lstm, Recurrence
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed, Position, SineTable
+from netdsl.ops.shape import Flatten, Relayout, Reshape, Tokens, Transpose
 from netdsl.ops.style import Blur, ModConv
 from netdsl.reference import (
     activation,
@@ -37,8 +39,10 @@ from netdsl.reference import (
     elementwise,
     function,
     linear,
+    maps,
     noise,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -108,20 +112,20 @@ REFERENCE: dict[type[Op], Callable[..., Array | Arrays]] = {
     function_ops.Power: function.power,
     function_ops.Compare: function.compare,
     function_ops.Select: function.select,
-    shape_ops.Flatten: shape.flatten,
-    shape_ops.Reshape: shape.reshape,
-    shape_ops.Transpose: shape.transpose,
-    shape_ops.Tokens: shape.tokens,
-    shape_ops.Pad: shape.pad,
-    shape_ops.Crop: shape.crop,
-    shape_ops.Concat: shape.concat,
-    shape_ops.Split: shape.split,
-    shape_ops.Slice: shape.slice_axis,
-    shape_ops.Take: shape.take,
-    shape_ops.Upsample: shape.upsample,
-    shape_ops.Shuffle: shape.shuffle,
-    shape_ops.PixelShuffle: shape.pixel_shuffle,
-    shape_ops.Relayout: shape.relayout,
+    Flatten: shape.flatten,
+    Reshape: shape.reshape,
+    Transpose: shape.transpose,
+    Tokens: shape.tokens,
+    Pad: maps.pad,
+    Crop: maps.crop,
+    Concat: pieces.concat,
+    Split: pieces.split,
+    Slice: pieces.slice_axis,
+    Take: pieces.take,
+    Upsample: maps.upsample,
+    Shuffle: maps.shuffle,
+    PixelShuffle: maps.pixel_shuffle,
+    Relayout: shape.relayout,
     Each: each.each,
     Regroup: each.regroup,
     TopK: choice.top_k,

@@ -8,7 +8,8 @@ from netdsl.diagnostics import Report
 from netdsl.limits import DEFAULT_LIMITS, Limits
 from netdsl.source import Source, Span
 from netdsl.syntax import ast, tables
-from netdsl.syntax.build import Builder, EnoughError
+from netdsl.syntax.build import Builder
+from netdsl.syntax.build_expressions import EnoughError
 from netdsl.syntax.driver import DEEP, Driver, Failure
 from netdsl.syntax.mistakes import explain
 from netdsl.syntax.scan import scan

@@ -11,7 +11,7 @@ from netdsl.ir.graph import InvalidGraph
 from netdsl.ir.verify import verify
 from netdsl.ops.base import ONES, ShapeError
 from netdsl.ops.conv import Conv
-from netdsl.ops.shape import Split
+from netdsl.ops.pieces import Split
 from netdsl.tensor import TensorType
 
 

@@ -17,8 +17,9 @@ from netdsl.onnx.idioms.attention import MOVES
 from netdsl.ops.base import ZEROS
 from netdsl.ops.elementwise import Div, Mul, Scale
 from netdsl.ops.linear import MatMul
+from netdsl.ops.maps import PixelShuffle, Shuffle
 from netdsl.ops.norm import LayerNorm
-from netdsl.ops.shape import PixelShuffle, Shuffle, Slice, Split, Take
+from netdsl.ops.pieces import Slice, Split, Take
 from netdsl.passes.dead_code import DeadCode
 from netdsl.passes.expand import Expand
 from netdsl.passes.hoist import Hoist

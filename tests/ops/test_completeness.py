@@ -15,7 +15,7 @@ from netdsl.codegen.triton.lowerings import table
 from netdsl.ir.fused import Fused
 from netdsl.ir.graph import operand_count
 from netdsl.onnx.write import operators as write_operators
-from netdsl.ops import ALL, activation, conv, linear, norm, pool, shape
+from netdsl.ops import ALL, activation, conv, linear, maps, norm, pool, shape
 from netdsl.ops.base import AttrKind, Op, Sample
 from netdsl.passes.expand import EXPANSIONS
 from netdsl.reference.interpret import REFERENCE
@@ -25,7 +25,7 @@ SAMPLES = [(op, sample) for op in ALL for sample in op.samples()]
 LARGEST_SAMPLE = 2_000
 MAPS: tuple[type[Op], ...] = (
     *(conv.Conv, conv.UpConv, pool.Pool, pool.AdaptivePool, pool.Unpool, norm.BatchNorm, norm.LRN, norm.GroupNorm),
-    *(shape.Tokens, shape.Pad, shape.Crop, shape.Upsample),
+    *(shape.Tokens, maps.Pad, maps.Crop, maps.Upsample),
 )
 """Operators on feature maps of either rank."""
 

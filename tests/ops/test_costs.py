@@ -18,7 +18,9 @@ from netdsl.ops import (
     elementwise,
     function,
     linear,
+    maps,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -36,6 +38,8 @@ except ImportError:  # the tests that count with PyTorch skip then
 
 IMAGE = feature_map(6, 5, 7)
 MATRICES = (conv.Conv, conv.UpConv, linear.Fc, linear.MatMul)
+MOVING = (shape.__name__, maps.__name__, pieces.__name__)
+"""Families of operators that only move values."""
 ATTENTION = (attention.Attention, attention.Attend)
 MADE_OF_THEM = (recurrent.Lstm, recurrent.Gru, recurrent.Recurrence, style.ModConv, style.Blur)
 MATRIX_SAMPLES = [sample for op in MATRICES for sample in op.samples()]
@@ -230,16 +234,16 @@ def test_quotients() -> None:
     assert cost(elementwise.Div(1e-3), IMAGE, IMAGE) == (0, 2 * IMAGE.size)
 
 
-@pytest.mark.parametrize("op", [op for op in ALL if op.__module__ == shape.__name__ and op is not shape.Upsample])
+@pytest.mark.parametrize("op", [op for op in ALL if op.__module__ in MOVING and op is not maps.Upsample])
 def test_rearrangements_are_free(op: type[Op]) -> None:
     for sample in op.samples():
         assert cost(sample.op, *sample.inputs) == (0, 0)
 
 
 def test_upsampling() -> None:
-    assert cost(shape.Upsample(stride=(2,)), IMAGE) == (0, 0)
-    assert cost(shape.Upsample("bilinear", (2,)), IMAGE) == (0, 9 * 4 * IMAGE.size)
-    assert cost(shape.Upsample("bilinear", (2,)), feature_map(3, 7)) == (0, 3 * 2 * 21)
+    assert cost(maps.Upsample(stride=(2,)), IMAGE) == (0, 0)
+    assert cost(maps.Upsample("bilinear", (2,)), IMAGE) == (0, 9 * 4 * IMAGE.size)
+    assert cost(maps.Upsample("bilinear", (2,)), feature_map(3, 7)) == (0, 3 * 2 * 21)
 
 
 def test_pools() -> None:

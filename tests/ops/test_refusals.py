@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from netdsl.ops import ALL, activation, conv, elementwise, linear, noise, norm, pool, shape, window
+from netdsl.ops import ALL, activation, conv, elementwise, linear, maps, noise, norm, pool, shape, window
 from netdsl.ops.base import Attr, AttrKind, Op, ShapeError, Types, feature_map
 from netdsl.tensor import DType, TensorType
 
@@ -154,8 +154,8 @@ def bad(kind: Callable[..., Op], *cases: dict[str, Any]) -> Sequence[tuple[Calla
         *bad(norm.LayerNorm, {"axis": 3}, {"axis": -4}, {"eps": 0.0}),
         *bad(norm.GroupNorm, {"groups": 0}, {"groups": 5}),
         *bad(shape.Reshape, {"to": (7,)}, {"to": (-1, -1)}, {"to": (0,)}),
-        *bad(shape.Pad, {"padding": (-1,)}, {"padding": (9,), "mode": "reflect"}),
-        *bad(shape.Upsample, {}, {"stride": (2,), "to": (8, 8)}, {"stride": (0,)}, {"stride": (2,), "corners": True}),
+        *bad(maps.Pad, {"padding": (-1,)}, {"padding": (9,), "mode": "reflect"}),
+        *bad(maps.Upsample, {}, {"stride": (2,), "to": (8, 8)}, {"stride": (0,)}, {"stride": (2,), "corners": True}),
         *bad(elementwise.Div, {"eps": -1.0}),
         *bad(activation.Clamp, {"low": 1.0, "high": 0.0}),
     ],

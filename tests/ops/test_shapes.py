@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from netdsl.ops import activation, conv, elementwise, linear, norm, pool, reduce, shape, window
+from netdsl.ops import activation, conv, elementwise, linear, maps, norm, pieces, pool, reduce, shape, window
 from netdsl.ops.base import Op, ShapeError
 from netdsl.tensor import DType, TensorType
 
@@ -51,7 +51,7 @@ def per_axis(values: SearchStrategy[int], rank: int) -> SearchStrategy[Shape]:
 
 
 @st.composite
-def maps(draw: DrawFn, rank: int | None = None, most: int = 12) -> Shape:
+def map_shapes(draw: DrawFn, rank: int | None = None, most: int = 12) -> Shape:
     axes = rank or draw(st.sampled_from([1, 2]))
     return (draw(st.integers(1, 4)), *draw(per_axis(st.integers(1, most), axes)))
 
@@ -78,7 +78,7 @@ def test_convolution(data: st.DataObject) -> None:
 @given(st.data())
 def test_convolution_same(data: st.DataObject) -> None:
     """PyTorch has `same` for stride 1 alone; ours keeps that padding at every stride."""
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     rank = len(x) - 1
     kernel, dilation = data.draw(per_axis(small, rank)), data.draw(per_axis(small, rank))
     module = (torch.nn.Conv1d, torch.nn.Conv2d)[rank - 1]
@@ -109,7 +109,7 @@ def test_transposed_convolution(data: st.DataObject) -> None:
 @EXAMPLES
 @given(st.data())
 def test_pool(function: str, data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     rank = len(x) - 1
     kernel, stride = data.draw(per_axis(st.integers(1, 6), rank)), data.draw(st.none() | per_axis(small, rank))
     padding, ceil = data.draw(per_axis(st.integers(0, 3), rank)), data.draw(st.booleans())
@@ -132,13 +132,13 @@ def test_pool(function: str, data: st.DataObject) -> None:
 @EXAMPLES
 @given(st.data())
 def test_pool_to_extents(data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     to = data.draw(per_axis(st.integers(1, 14), len(x) - 1))
     function = (functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d)[len(x) - 2]
     assert ours(pool.Pool("avg", to=to), x) == theirs(function, meta(1, *x), to)
 
 
-@given(maps())
+@given(map_shapes())
 def test_pool_of_the_whole_map(x: Shape) -> None:
     function = (functional.adaptive_max_pool1d, functional.adaptive_max_pool2d)[len(x) - 2]
     assert ours(pool.Pool("max", whole=True), x) == theirs(function, meta(1, *x), 1)
@@ -148,7 +148,7 @@ def test_pool_of_the_whole_map(x: Shape) -> None:
 @given(st.data())
 def test_unpool(data: st.DataObject) -> None:
     """PyTorch has no meta kernel for it, so that it computes zeros here."""
-    x = data.draw(maps(most=5))
+    x = data.draw(map_shapes(most=5))
     rank = len(x) - 1
     kernel, stride = data.draw(per_axis(small, rank)), data.draw(per_axis(small, rank))
     padding = data.draw(per_axis(st.integers(0, 1), rank))
@@ -162,7 +162,7 @@ def test_unpool(data: st.DataObject) -> None:
 @EXAMPLES
 @given(st.data())
 def test_upsample(data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     rank = len(x) - 1
     mode, corners = data.draw(st.sampled_from([("nearest", False), ("bilinear", False), ("bilinear", True)]))
     factor = data.draw(st.none() | per_axis(small, rank))
@@ -176,42 +176,42 @@ def test_upsample(data: st.DataObject) -> None:
         name,
         corners if mode == "bilinear" else None,
     )
-    assert ours(shape.Upsample(mode, factor or (), to or (), corners), x) == expected
+    assert ours(maps.Upsample(mode, factor or (), to or (), corners), x) == expected
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
 @EXAMPLES
 @given(st.data())
 def test_pad(mode: str, data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     rank = len(x) - 1
     starts, ends = (data.draw(per_axis(st.integers(0, 6), rank)) for _ in range(2))
     pairs = [side for axis in reversed(range(rank)) for side in (starts[axis], ends[axis])]
     expected = theirs(functional.pad, torch.zeros(1, *x), pairs, mode)
-    assert ours(shape.Pad((*starts, *ends), mode=mode), x) == expected
+    assert ours(maps.Pad((*starts, *ends), mode=mode), x) == expected
 
 
 @EXAMPLES
 @given(st.data())
 def test_crop_is_a_negative_pad(data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     rank = len(x) - 1
     starts, ends = (data.draw(per_axis(st.integers(0, 6), rank)) for _ in range(2))
     pairs = [-side for axis in reversed(range(rank)) for side in (starts[axis], ends[axis])]
     expected = theirs(functional.pad, torch.zeros(1, *x), pairs)
-    assert ours(shape.Crop(padding=(*starts, *ends)), x) == expected
+    assert ours(maps.Crop(padding=(*starts, *ends)), x) == expected
 
 
 @EXAMPLES
 @given(st.data())
 def test_crop_to_the_middle(data: st.DataObject) -> None:
-    x = data.draw(maps())
+    x = data.draw(map_shapes())
     to = data.draw(per_axis(st.integers(1, 12), len(x) - 1))
     fits = all(small <= large for small, large in zip(to, x[1:], strict=True))
     expected = [(x[0], *to)] if fits else None
-    assert ours(shape.Crop(to=to), x) == ours(shape.Crop(), x, (7, *to)) == expected
+    assert ours(maps.Crop(to=to), x) == ours(maps.Crop(), x, (7, *to)) == expected
     if fits:
-        margins = shape.Crop(to=to).resolve((TensorType(x),)).padding
+        margins = maps.Crop(to=to).resolve((TensorType(x),)).padding
         assert all(0 <= end - start <= 1 for start, end in zip(margins[: len(to)], margins[len(to) :], strict=True))
 
 
@@ -233,14 +233,14 @@ def refuses_n(x: Shape, *wanted: int) -> bool:
 @given(tensors, st.integers(1, 7), axes)
 def test_split(x: Shape, size: int, axis: int) -> None:
     expected = None if refuses_n(x, axis) else theirs(torch.split, meta(1, *x), size, after_n(axis))
-    assert ours(shape.Split(size, axis), x) == expected
+    assert ours(pieces.Split(size, axis), x) == expected
 
 
 @EXAMPLES
 @given(tensors, st.integers(-8, 7), st.integers(-8, 8), axes, st.integers(1, 3))
 def test_slice(x: Shape, start: int, stop: int, axis: int, step: int) -> None:
     """As Python slices, but what is past the end or empty is refused."""
-    result = ours(shape.Slice(start, stop, axis, step), x)
+    result = ours(pieces.Slice(start, stop, axis, step), x)
     if refuses_n(x, axis):
         assert result is None
         return
@@ -255,7 +255,7 @@ def test_slice(x: Shape, start: int, stop: int, axis: int, step: int) -> None:
 @given(tensors, st.integers(-8, 7), axes)
 def test_take(x: Shape, index: int, axis: int) -> None:
     expected = None if refuses_n(x, axis) else theirs(torch.select, meta(1, *x), after_n(axis), index)
-    assert ours(shape.Take(index, axis), x) == expected
+    assert ours(pieces.Take(index, axis), x) == expected
 
 
 @EXAMPLES
@@ -283,7 +283,7 @@ def test_concat(x: Shape, extents: list[int], axis: int, spoilt: bool) -> None:
     if spoilt and len(x) > 1:
         parts[-1] = tuple(extent + (i == (front + 1) % len(x)) for i, extent in enumerate(parts[-1]))
     expected = None if refuses_n(x, axis) else theirs(torch.cat, [meta(1, *part) for part in parts], after_n(axis))
-    assert ours(shape.Concat(axis), *parts) == expected
+    assert ours(pieces.Concat(axis), *parts) == expected
 
 
 @EXAMPLES
@@ -335,12 +335,12 @@ def test_reductions(kind: type[reduce.Reduce], function: str, x: Shape, axis: Sh
 
 
 @EXAMPLES
-@given(maps(rank=2, most=5), st.integers(1, 4), st.integers(1, 4))
+@given(map_shapes(rank=2, most=5), st.integers(1, 4), st.integers(1, 4))
 def test_shuffles(x: Shape, groups: int, factor: int) -> None:
     expected = theirs(functional.channel_shuffle, torch.zeros(1, *x), groups)
-    assert ours(shape.Shuffle(groups), x) == expected
+    assert ours(maps.Shuffle(groups), x) == expected
     expected = theirs(functional.pixel_shuffle, meta(1, *x), factor)
-    assert ours(shape.PixelShuffle(factor), x) == expected
+    assert ours(maps.PixelShuffle(factor), x) == expected
 
 
 @EXAMPLES

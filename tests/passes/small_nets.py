@@ -11,6 +11,7 @@ from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph, Value
 from netdsl.ops import activation as act
 from netdsl.ops import elementwise as ew
+from netdsl.ops import maps, pieces
 from netdsl.ops import shape as sh
 from netdsl.ops.base import ONES, Init, Op, Types
 from netdsl.ops.conv import Conv, UpConv
@@ -128,7 +129,7 @@ def dense(b: Builder) -> Value:
         y = b.chain(
             x, BatchNorm(), act.Relu(), Conv(8, (1,), bias=False), BatchNorm(), act.Relu(), conv3(2, bias=False)
         )
-        x = b(sh.Concat(), x, y)
+        x = b(pieces.Concat(), x, y)
     return b.chain(x, BatchNorm(), act.Relu(), Conv(3, (1,)), Pool("avg", (2,)))
 
 
@@ -138,11 +139,11 @@ def grown(b: Builder) -> tuple[Value, ...]:
     x = b.input(3, 6, 5)
     values = [b(conv3(4), x), b(conv3(2), x)]
     for width in (3, 2):
-        joined = b(sh.Concat(), *values)
+        joined = b(pieces.Concat(), *values)
         values.append(b.chain(joined, conv3(width), act.Relu()))
-    twice = b(sh.Concat(), values[0], values[-1], values[0])
-    nested = b(sh.Concat(), x, b(sh.Concat(), *values), twice)
-    alone = b(Conv(6, (3,), padding=(1,), groups=6), b(sh.Concat(), values[0], values[1]))
+    twice = b(pieces.Concat(), values[0], values[-1], values[0])
+    nested = b(pieces.Concat(), x, b(pieces.Concat(), *values), twice)
+    alone = b(Conv(6, (3,), padding=(1,), groups=6), b(pieces.Concat(), values[0], values[1]))
     return b(Conv(3, (1,)), nested), b(Pool("max", (2,)), twice), alone, values[-1]
 
 
@@ -156,20 +157,20 @@ def squeeze(b: Builder) -> Value:
 @small
 def identities(b: Builder) -> Value:
     x = b.chain(b.input(3, 6, 4), Dropout(0.2), DropPath(0.1), ew.Scale(1.0), ew.Shift(0.0), act.Relu(), act.Relu())
-    x = b.chain(x, sh.Pad((0,)), sh.Crop(padding=(0,)), sh.Upsample(stride=(1,)), Pool("max", (1,)))
+    x = b.chain(x, maps.Pad((0,)), maps.Crop(padding=(0,)), maps.Upsample(stride=(1,)), Pool("max", (1,)))
     x = b.chain(x, sh.Transpose((1, 2, 0)), sh.Transpose((2, 0, 1)), sh.Transpose((2, 1, 0)), sh.Transpose((1, 0, 2)))
     x = b.chain(x, sh.Reshape((8, 9)), sh.Reshape((4, 3, 6)), sh.Reshape((4, 3, 6)), sh.Flatten(), sh.Flatten())
-    return b.chain(x, act.Relu6(), act.Relu(), act.Clamp(-1.0, 1.0), act.Clamp(-1.0, 1.0), sh.Slice(0, 72))
+    return b.chain(x, act.Relu6(), act.Relu(), act.Clamp(-1.0, 1.0), act.Clamp(-1.0, 1.0), pieces.Slice(0, 72))
 
 
 @small
 def pads(b: Builder) -> tuple[Value, ...]:
     x = b.input(3, 6, 5)
-    zeros = b(sh.Pad((1, 2, 0, 1)), x)
+    zeros = b(maps.Pad((1, 2, 0, 1)), x)
     return (
         b(conv3(4), zeros),
-        b.chain(x, sh.Pad((1,), mode="reflect"), Conv(2, (3,))),
-        b.chain(x, sh.Pad((2,), value=1.0), Conv(2, (3,))),
+        b.chain(x, maps.Pad((1,), mode="reflect"), Conv(2, (3,))),
+        b.chain(x, maps.Pad((2,), value=1.0), Conv(2, (3,))),
         zeros,
     )
 
@@ -213,10 +214,10 @@ def attention(b: Builder) -> Value:
 @small
 def shuffled(b: Builder) -> Value:
     x = b(conv3(8), b.input(3, 6, 6))
-    left, right = b.all(sh.Split(4), x)
+    left, right = b.all(pieces.Split(4), x)
     right = b.chain(right, Conv(4, (1,)), BatchNorm(), act.Relu())
-    x = b(sh.Shuffle(2), b(sh.Concat(), left, right))
-    return b(ew.Mul(), b(sh.Slice(0, 8, step=2), x), b.chain(x, sh.Take(3), sh.Reshape((1, 6, 6))))
+    x = b(maps.Shuffle(2), b(pieces.Concat(), left, right))
+    return b(ew.Mul(), b(pieces.Slice(0, 8, step=2), x), b.chain(x, pieces.Take(3), sh.Reshape((1, 6, 6))))
 
 
 @small
@@ -224,8 +225,8 @@ def encoder_decoder(b: Builder) -> Value:
     wide = b.chain(b.input(1, 12, 11), Conv(4, (3,)), act.Relu())
     low = b.chain(wide, Pool("max", (2,)), Conv(6, (3,)), act.Relu())
     up = b(UpConv(4, (2,), (2,)), low)
-    x = b(sh.Concat(), b(sh.Crop(), wide, up), up)
-    return b.chain(x, conv3(4), act.Relu(), sh.Upsample("bilinear", (2,)), Conv(2, (1,)), sh.PixelShuffle(1))
+    x = b(pieces.Concat(), b(maps.Crop(), wide, up), up)
+    return b.chain(x, conv3(4), act.Relu(), maps.Upsample("bilinear", (2,)), Conv(2, (1,)), maps.PixelShuffle(1))
 
 
 @small
@@ -250,7 +251,7 @@ def duplicates(b: Builder) -> Value:
     x = b.input(3, 4, 4)
     left, right = b.chain(x, act.Relu(), act.Tanh()), b.chain(x, act.Relu(), act.Tanh())
     b(conv3(5), left)
-    return b(ew.Sub(), b(sh.Concat(), left, right), b(sh.Concat(), right, left))
+    return b(ew.Sub(), b(pieces.Concat(), left, right), b(pieces.Concat(), right, left))
 
 
 @small
@@ -290,7 +291,7 @@ OPERATIONS: tuple[Callable[[], Op], ...] = (
     lambda: ew.Scale(1.0),
     Dropout,
     lambda: Pool("max", (3,), (1,), (1,)),
-    lambda: sh.Shuffle(2),
+    lambda: maps.Shuffle(2),
     lambda: sh.Transpose((0, 2, 1)),
 )
 PAIRS: tuple[Callable[[], Op], ...] = (ew.Add, ew.Mul, ew.Maximum, ew.Sub)

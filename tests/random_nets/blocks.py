@@ -11,7 +11,7 @@ from items import IT, Author, Item, Reference, Scope, braces, named, sequence, t
 from operators import anywhere, by_name, layer, literal
 from spelling import Expression, spelled
 
-from netdsl.ops import activation, conv, elementwise, linear, norm, shape
+from netdsl.ops import activation, conv, elementwise, linear, norm, pieces
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -121,7 +121,7 @@ def _skip(author: Author, inner: Item) -> Item:
 
 def _dense(author: Author, inner: Item) -> Item:
     def run(trace: Trace, scope: Scope, it: int) -> int:
-        (result,) = trace.apply(shape.Concat(), it, inner.run(trace, scope, it))
+        (result,) = trace.apply(pieces.Concat(), it, inner.run(trace, scope, it))
         return result
 
     return Item(f"concat {{ | it | {inner.text}\n}}", run)
@@ -235,7 +235,7 @@ def fused(
         (total,) = trace.apply(elementwise.Add(), *weights)
         (it,) = trace.apply(elementwise.Add(), *parts)
         (it,) = trace.apply(elementwise.Div(0.25), it, total)
-        (it,) = trace.apply(shape.Concat(), it, extra)
+        (it,) = trace.apply(pieces.Concat(), it, extra)
         (it,) = trace.apply(conv.Conv(out, (1,)), it)
         return it
 

@@ -15,7 +15,7 @@ from operators import (
 )
 from spelling import spelled
 
-from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, norm, pieces, pool
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
 
@@ -23,13 +23,13 @@ from netdsl.tensor import TensorType
 def branches(author: Author, trace: Trace, scope: Scope, it: int, keep: bool, depth: int) -> Item | None:
     """`add { | F | G | it }`, by every operator that joins."""
     dice, x = author.dice, trace.types[it]
-    op = dice.choice(KEEPING_BRANCHES if keep else (*KEEPING_BRANCHES, shape.Concat, linear.MatMul))
+    op = dice.choice(KEEPING_BRANCHES if keep else (*KEEPING_BRANCHES, pieces.Concat, linear.MatMul))
     values: dict[str, Any] = {}
     if op is function.Compare:
         values["relation"] = dice.choice(function.RELATIONS)
     if op is elementwise.Div and dice.chance(50):
         values["eps"] = 0.25
-    if op is shape.Concat:
+    if op is pieces.Concat:
         if not x.rank:
             return None
         axis = dice.between(-x.rank, x.rank - 1)

@@ -10,7 +10,7 @@ from items import IT, Author, Item, Scope, named, sequence, tensors
 from operators import layer, let, own, param, shifted
 from spelling import spelled
 
-from netdsl.ops import activation, attention, elementwise, linear, pool, recurrent, reduce, shape, style
+from netdsl.ops import activation, attention, elementwise, linear, maps, pieces, pool, recurrent, reduce, shape, style
 from netdsl.ops.base import Op
 from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.regions import RoiAlign, RoiPool
@@ -26,9 +26,9 @@ def several(author: Author, x: TensorType) -> Item | None:
     values = split_(author.dice, x)
     if values is None:
         return None
-    op = shape.Split(**values)
-    pieces = len(op.resolve((x,)).infer((x,)))
-    names = [author.tensor_name() for _ in range(pieces)]
+    op = pieces.Split(**values)
+    parts = len(op.resolve((x,)).infer((x,)))
+    names = [author.tensor_name() for _ in range(parts)]
     author.count("several results")
 
     def run(trace: Trace, scope: Scope, it: int) -> int:
@@ -36,13 +36,13 @@ def several(author: Author, x: TensorType) -> Item | None:
         scope.tensors.update(zip(names, results, strict=True))
         return results[0]
 
-    text = f"split{spelled(author.dice, shape.Split, values, author.count)} as {', '.join(names)}"
+    text = f"split{spelled(author.dice, pieces.Split, values, author.count)} as {', '.join(names)}"
     step = Item(text, run, is_named=True)
     if author.dice.chance(50):
         return step
     axis = {"axis": values["axis"]} if "axis" in values else {}
     order = author.dice.order([own(name) for name in names])
-    return sequence(author, [step, layer(author, shape.Concat, axis, order)])
+    return sequence(author, [step, layer(author, pieces.Concat, axis, order)])
 
 
 def places(author: Author, x: TensorType, keep: bool) -> Item | None:
@@ -233,7 +233,7 @@ def cut_like(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item 
         return None
     other, kept = author.dice.choice(found), author.tensor_name()
     author.count("crop like another")
-    step = layer(author, shape.Crop, {}, (other, IT))
+    step = layer(author, maps.Crop, {}, (other, IT))
     if author.dice.chance(50):
         step = step._replace(text=f"crop({other.text})")
     return sequence(author, [_kept(kept), step])
@@ -260,7 +260,7 @@ def attended(author: Author, trace: Trace, scope: Scope, x: TensorType) -> Item 
         width = attention.features(x) if dice.chance(50) else dice.between(1, 6)
         parts = [
             *([layer(author, shape.Tokens, {})] if x.rank == 3 else []),
-            layer(author, shape.Slice, {"start": queries - keys, "stop": queries}),
+            layer(author, pieces.Slice, {"start": queries - keys, "stop": queries}),
             layer(author, linear.Fc, {"out": width}),
         ]
         items.append(let(author, memory, sequence(author, parts, one_line=True)))

@@ -18,8 +18,10 @@ from netdsl.ops import (
     elementwise,
     function,
     linear,
+    maps,
     noise,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -60,7 +62,7 @@ def next_axis(op: Any, x: tuple[int, ...]) -> Op:
     return replace(op, axis=(op.axis + 1) % len(x))  # type: ignore[no-any-return]
 
 
-def earlier(op: shape.Slice, x: tuple[int, ...]) -> Op:
+def earlier(op: pieces.Slice, x: tuple[int, ...]) -> Op:
     return replace(op, start=op.start - 1, stop=op.stop - 1) if op.start else op
 
 
@@ -155,20 +157,20 @@ TAKEN_FOR: dict[type[Op], dict[str, Fault]] = {
         "fewer points": fields(points=lambda points: points - 1 or 2),
         "not shifted": fields(aligned=lambda aligned: not aligned),
     },
-    shape.Pad: {
+    maps.Pad: {
         "padding off by one": off_by_one,
         "another value": fields(value=lambda value: value + 0.5),
         "the edge, not its mirror": fields(mode=lambda mode: "replicate" if mode == "reflect" else mode),
         "a mirror, not the edge": fields(mode=lambda mode: "reflect" if mode == "replicate" else mode),
     },
-    shape.Crop: {"padding off by one": off_by_one},
-    shape.Slice: {"one element early": earlier},
-    shape.Take: {"the next element": lambda op, x: replace(op, index=(op.index + 1) % x[op.axis])},
-    shape.Upsample: {
+    maps.Crop: {"padding off by one": off_by_one},
+    pieces.Slice: {"one element early": earlier},
+    pieces.Take: {"the next element": lambda op, x: replace(op, index=(op.index + 1) % x[op.axis])},
+    maps.Upsample: {
         "corners": fields(corners=lambda corners: not corners),
         "another mode": lambda op, x: replace(op, mode="bilinear" if op.mode == "nearest" else "nearest"),
     },
-    shape.Shuffle: {"the way back": lambda op, x: replace(op, groups=x[0] // op.groups)},
+    maps.Shuffle: {"the way back": lambda op, x: replace(op, groups=x[0] // op.groups)},
 }
 """What the lowering takes the operator for."""
 
@@ -216,8 +218,8 @@ READ: dict[type[Op], dict[str, Callable[[Lowering], Lowering]]] = {
     choice.TopK: {"last element first": reads("[..., ::-1]")},
     each.Each: {"last row first": reads("[:, ::-1]")},
     each.Regroup: {"last row first": reads("[::-1]")},
-    shape.Concat: {"from the end": other_order},
-    shape.Split: {"another sample": reads("[::-1]"), "last element first": reads("[..., ::-1]")},
-    shape.PixelShuffle: {"last row first": reads("[:, ::-1]")},
+    pieces.Concat: {"from the end": other_order},
+    pieces.Split: {"another sample": reads("[::-1]"), "last element first": reads("[..., ::-1]")},
+    maps.PixelShuffle: {"last row first": reads("[:, ::-1]")},
 }
 """How the lowering reads what it should not."""

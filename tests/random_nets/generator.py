@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from items import IT, Author, Item, Scope, sequence
 from operators import layer, let, on_it, own, param
 
-from netdsl.ops import attention, elementwise, shape
+from netdsl.ops import attention, elementwise, pieces, shape
 from netdsl.ops.base import Op
 from netdsl.ops.sequence import Embed
 from netdsl.tensor import DType, TensorType
@@ -183,7 +183,7 @@ def with_weights(author: Author, x: TensorType) -> Item:
         author, [on_it(author, x._replace(batch=0), True) for _ in range(dice.between(1, 2))], one_line=True
     )
     author.count("layers on weights alone")
-    join = layer(author, shape.Concat, {"axis": -1} if dice.chance(30) else {}, (IT, own(made)))
+    join = layer(author, pieces.Concat, {"axis": -1} if dice.chance(30) else {}, (IT, own(made)))
     return sequence(author, [param(author, name, x.shape), let(author, made, chain, own(name)), join])
 
 
@@ -192,7 +192,7 @@ def embedded(author: Author, words: str) -> Item:
     dice = author.dice
     picked, width = author.tensor_name(), dice.between(1, 4)
     rows = layer(author, Embed, {"vocab": dice.between(INDICES, 2 * INDICES), "width": width})
-    pick = layer(author, shape.Take, {"index": dice.between(0, 8 * width - 1)})
+    pick = layer(author, pieces.Take, {"index": dice.between(0, 8 * width - 1)})
     chain = sequence(author, [rows, layer(author, shape.Flatten, {}), pick], one_line=True)
     join = layer(author, elementwise.Add, {}, (IT, own(picked)))
     return sequence(author, [let(author, picked, chain, own(words)), join])
@@ -214,7 +214,7 @@ def rearranged(author: Author, trace: Trace, scope: Scope) -> Item | None:
     return let(author, author.tensor_name(), sequence(author, steps_, one_line=True), own(others[0]))
 
 
-MOVING: tuple[type[Op], ...] = (shape.Flatten, shape.Reshape, shape.Transpose, shape.Slice, shape.Take)
+MOVING: tuple[type[Op], ...] = (shape.Flatten, shape.Reshape, shape.Transpose, pieces.Slice, pieces.Take)
 
 
 def _is_discrete(trace: Trace, value: Any, *kinds: DType) -> bool:

@@ -20,7 +20,7 @@ from expansion import Trace, bound
 from items import IT, Author, Item, Reference, Scope, sequence, tensors
 from spelling import Expression, number, spelled
 
-from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, maps, norm, pieces, pool
 from netdsl.ops import sequence as sequence_ops
 from netdsl.ops.base import Op
 from netdsl.tensor import TensorType
@@ -29,9 +29,9 @@ FAVOURED = {
     conv.Conv: 2,
     conv.UpConv: 3,
     pool.Pool: 4,
-    shape.Upsample: 3,
-    shape.Pad: 2,
-    shape.PixelShuffle: 1,
+    maps.Upsample: 3,
+    maps.Pad: 2,
+    maps.PixelShuffle: 1,
     function.Apply: 2,
     sequence_ops.Position: 3,
 }
@@ -272,13 +272,13 @@ def joined_end_to_end(author: Author, trace: Trace, scope: Scope, x: TensorType)
     elif form == 1:
         name = author.tensor_name()
         extents = (*x.shape[:axis], dice.between(1, 3), *x.shape[axis + 1 :])
-        step = layer(author, shape.Concat, values, dice.choice(((IT, own(name)), (own(name), IT))))
+        step = layer(author, pieces.Concat, values, dice.choice(((IT, own(name)), (own(name), IT))))
         return sequence(author, [param(author, name, extents), step])
     else:
         operands = (IT, IT)
     if not fits((*x.shape[:axis], 4 * x.shape[axis], *x.shape[axis + 1 :])):
         return None
-    return layer(author, shape.Concat, values, operands)
+    return layer(author, pieces.Concat, values, operands)
 
 
 # What fits maps of any number of channels and any extents: for blocks and loops, whose values differ from call to call.

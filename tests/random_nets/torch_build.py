@@ -13,7 +13,7 @@ from typing import Any
 from expansion import Layer, Trace
 from torch_oracles import ORACLES, torch_padding
 
-from netdsl.ops import conv, norm, pool, regions, shape, style
+from netdsl.ops import conv, maps, norm, pieces, pool, regions, shape, style
 from netdsl.ops.base import Op
 
 try:
@@ -106,7 +106,7 @@ def unpool_(op: pool.Unpool, x: Tensor, places: Tensor) -> Tensor:
     return function(x, places, kernel, stride, padding, spread(op.to, rank) if op.to else None)
 
 
-def crop_(op: shape.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
+def crop_(op: maps.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
     if op.padding:
         return functional.pad(x, [-side for side in torch_padding(starts_and_ends(op.padding, x.ndim - 2))])
     extents = like.shape[2:] if like is not None else spread(op.to, x.ndim - 2)
@@ -115,7 +115,7 @@ def crop_(op: shape.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
     return x
 
 
-def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
+def upsample_(op: maps.Upsample, x: Tensor) -> Tensor:
     mode = "nearest" if op.mode == "nearest" else "linear" if x.ndim == 3 else "bilinear"
     corners = None if mode == "nearest" else op.corners
     if op.to:
@@ -130,14 +130,14 @@ def transpose_(op: shape.Transpose, x: Tensor) -> Tensor:
     return x.permute(0, *(axis if axis < 0 else axis + 1 for axis in op.order))
 
 
-def slice_(op: shape.Slice, x: Tensor) -> Tensor:
+def slice_(op: pieces.Slice, x: Tensor) -> Tensor:
     index = [slice(None)] * x.ndim
     index[op.axis if op.axis < 0 else op.axis + 1] = slice(op.start, op.stop, op.step)
     return x[tuple(index)]
 
 
-def pad_(op: shape.Pad, x: Tensor) -> Tensor:
-    return ORACLES[shape.Pad](replace(op, padding=starts_and_ends(op.padding, x.ndim - 2)), x)
+def pad_(op: maps.Pad, x: Tensor) -> Tensor:
+    return ORACLES[maps.Pad](replace(op, padding=starts_and_ends(op.padding, x.ndim - 2)), x)
 
 
 def group_norm_(op: norm.GroupNorm, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -162,11 +162,11 @@ WRITTEN: dict[type[Op], Callable[..., Any]] = {
     conv.UpConv: lambda op, x, *weights: ORACLES[conv.UpConv](windowed(op, x), x, *weights),
     pool.Pool: pool_,
     pool.Unpool: unpool_,
-    shape.Crop: crop_,
-    shape.Upsample: upsample_,
+    maps.Crop: crop_,
+    maps.Upsample: upsample_,
     shape.Transpose: transpose_,
-    shape.Slice: slice_,
-    shape.Pad: pad_,
+    pieces.Slice: slice_,
+    maps.Pad: pad_,
     norm.GroupNorm: group_norm_,
     style.ModConv: modconv_,
     style.Blur: blur_,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdsl.ops import activation, conv, elementwise, function, linear, norm, pool, reduce, shape
+from netdsl.ops import activation, conv, elementwise, function, linear, maps, norm, pieces, pool, reduce, shape
 from netdsl.ops.base import Op, Sample, feature_map
 from netdsl.tensor import TensorType
 
@@ -136,8 +136,8 @@ CORNERS: dict[type[Op], tuple[Sample, ...]] = {
         plain("swap", shape.Transpose(), IMAGE),
         plain("four", shape.Transpose((3, 1, 0, 2)), TensorType((2, 3, 4, 5))),
     ),
-    shape.Pad: tuple(
-        plain(f"{mode}_{name}", shape.Pad(padding, 0.5 if mode == "constant" else 0.0, mode), operand)
+    maps.Pad: tuple(
+        plain(f"{mode}_{name}", maps.Pad(padding, 0.5 if mode == "constant" else 0.0, mode), operand)
         for mode in ("constant", "reflect", "replicate")
         for name, padding, operand in (
             ("even", (2,), IMAGE),
@@ -146,24 +146,24 @@ CORNERS: dict[type[Op], tuple[Sample, ...]] = {
             ("line", (3, 1), LINE),
         )
     ),
-    shape.Concat: (
-        plain("four", shape.Concat(), IMAGE, feature_map(1, 9, 11), feature_map(7, 9, 11), feature_map(2, 9, 11)),
-        plain("constant", shape.Concat(), TensorType((5, 6)), constant(1, 6)),
-        plain("width", shape.Concat(-1), IMAGE, feature_map(4, 9, 2)),
+    pieces.Concat: (
+        plain("four", pieces.Concat(), IMAGE, feature_map(1, 9, 11), feature_map(7, 9, 11), feature_map(2, 9, 11)),
+        plain("constant", pieces.Concat(), TensorType((5, 6)), constant(1, 6)),
+        plain("width", pieces.Concat(-1), IMAGE, feature_map(4, 9, 2)),
     ),
-    shape.Split: (
-        plain("ragged", shape.Split(4, -1), IMAGE),
-        plain("width", shape.Split(5, 1), IMAGE),
+    pieces.Split: (
+        plain("ragged", pieces.Split(4, -1), IMAGE),
+        plain("width", pieces.Split(5, 1), IMAGE),
     ),
-    shape.Slice: (
-        plain("step", shape.Slice(1, 10, -1, 3), IMAGE),
-        plain("middle", shape.Slice(2, 7, 1, 2), IMAGE),
+    pieces.Slice: (
+        plain("step", pieces.Slice(1, 10, -1, 3), IMAGE),
+        plain("middle", pieces.Slice(2, 7, 1, 2), IMAGE),
     ),
-    shape.Take: (plain("last", shape.Take(10, -1), IMAGE), plain("vector", shape.Take(3), VECTOR)),
-    shape.Upsample: tuple(
+    pieces.Take: (plain("last", pieces.Take(10, -1), IMAGE), plain("vector", pieces.Take(3), VECTOR)),
+    maps.Upsample: tuple(
         plain(
             f"{mode}_{name}{'_corners' if corners else ''}",
-            shape.Upsample(mode, corners=corners, **attributes),
+            maps.Upsample(mode, corners=corners, **attributes),
             operand,
         )
         for mode, corners in (("nearest", False), ("bilinear", False), ("bilinear", True))
@@ -176,11 +176,11 @@ CORNERS: dict[type[Op], tuple[Sample, ...]] = {
             ("line", LINE, {"stride": (2,)}),
         )
     ),
-    shape.Shuffle: (
-        plain("six_of_two", shape.Shuffle(2), feature_map(6, 3, 5)),
-        plain("line", shape.Shuffle(3), feature_map(12, 4)),
+    maps.Shuffle: (
+        plain("six_of_two", maps.Shuffle(2), feature_map(6, 3, 5)),
+        plain("line", maps.Shuffle(3), feature_map(12, 4)),
     ),
-    shape.PixelShuffle: (plain("three", shape.PixelShuffle(3), feature_map(18, 2, 5)),),
+    maps.PixelShuffle: (plain("three", maps.PixelShuffle(3), feature_map(18, 2, 5)),),
     **{
         kind: (
             plain("all", kind(), IMAGE),

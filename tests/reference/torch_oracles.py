@@ -19,8 +19,10 @@ from netdsl.ops import (
     elementwise,
     function,
     linear,
+    maps,
     noise,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -249,19 +251,19 @@ def position_(op: sequence.Position, x: Tensor) -> Tensor:
     return x + encodings(torch.arange(x.shape[1])[:, None], x.shape[2], op.halves).to(x.dtype)
 
 
-def upsample_(op: shape.Upsample, x: Tensor) -> Tensor:
+def upsample_(op: maps.Upsample, x: Tensor) -> Tensor:
     if op.mode == "nearest":
         return functional.interpolate(x, op.to, mode="nearest")
     return functional.interpolate(x, op.to, mode="linear" if x.ndim == 3 else "bilinear", align_corners=op.corners)
 
 
-def pad_(op: shape.Pad, x: Tensor) -> Tensor:
+def pad_(op: maps.Pad, x: Tensor) -> Tensor:
     if op.mode == "constant":
         return functional.pad(x, torch_padding(op.padding), value=op.value)
     return functional.pad(x, torch_padding(op.padding), mode=op.mode)
 
 
-def crop_(op: shape.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
+def crop_(op: maps.Crop, x: Tensor, like: Tensor | None = None) -> Tensor:
     if like is not None:
         for axis in range(2, x.ndim):
             spare = x.shape[axis] - like.shape[axis]
@@ -432,19 +434,19 @@ ORACLES: dict[type[Op], Callable[..., Any]] = {
     shape.Reshape: lambda op, x: torch.reshape(x, (-1, *op.to)),
     shape.Transpose: lambda op, x: torch.permute(x, (0, *(axis + 1 for axis in op.order))),
     shape.Tokens: lambda op, x: torch.flatten(x, 2).mT,
-    shape.Pad: pad_,
-    shape.Crop: crop_,
-    shape.Concat: lambda op, *operands: torch.cat(
+    maps.Pad: pad_,
+    maps.Crop: crop_,
+    pieces.Concat: lambda op, *operands: torch.cat(
         [t.expand(max(map(len, operands)), *t.shape[1:]) for t in operands], axis_of(op.axis, operands[0])
     ),
-    shape.Split: lambda op, x: torch.split(x, op.size, axis_of(op.axis, x)),
-    shape.Slice: lambda op, x: torch.index_select(
+    pieces.Split: lambda op, x: torch.split(x, op.size, axis_of(op.axis, x)),
+    pieces.Slice: lambda op, x: torch.index_select(
         x, axis_of(op.axis, x), torch.arange(x.shape[axis_of(op.axis, x)])[op.start : op.stop : op.step]
     ),
-    shape.Take: lambda op, x: torch.select(x, axis_of(op.axis, x), op.index),
-    shape.Upsample: upsample_,
-    shape.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
-    shape.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
+    pieces.Take: lambda op, x: torch.select(x, axis_of(op.axis, x), op.index),
+    maps.Upsample: upsample_,
+    maps.Shuffle: lambda op, x: functional.channel_shuffle(x, op.groups),
+    maps.PixelShuffle: lambda op, x: functional.pixel_shuffle(x, op.factor),
     shape.Relayout: lambda op, x: x,
     choice.TopK: lambda op, x: tuple(torch.topk(x, op.count, axis_of(op.axis, x))),
     choice.Gather: gather_,

@@ -28,28 +28,15 @@ from netdsl.ops.choice import Gather, Nms, TopK
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.each import Each, Regroup
 from netdsl.ops.linear import Fc, MatMul
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
+from netdsl.ops.pieces import Concat, Slice, Split, Take
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
 from netdsl.ops.recurrent import Recurrence
 from netdsl.ops.reduce import Largest, Mean, Product, Smallest, Sum
 from netdsl.ops.regions import RoiAlign, RoiPool
 from netdsl.ops.sequence import Embed, Position, SineTable
-from netdsl.ops.shape import (
-    Concat,
-    Crop,
-    Flatten,
-    Pad,
-    PixelShuffle,
-    Relayout,
-    Reshape,
-    Shuffle,
-    Slice,
-    Split,
-    Take,
-    Tokens,
-    Transpose,
-    Upsample,
-)
+from netdsl.ops.shape import Flatten, Relayout, Reshape, Tokens, Transpose
 from netdsl.ops.style import Blur
 
 Lowering = Callable[..., Call | tuple[Call, ...]]

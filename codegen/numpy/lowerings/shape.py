@@ -20,6 +20,7 @@ from netdsl.codegen.numpy.storage import (
     transposition,
 )
 from netdsl.ir.graph import Node, Value
+from netdsl.ops import maps, pieces
 from netdsl.ops import shape as ops
 from netdsl.ops.each import Each, Regroup
 from netdsl.tensor import Layout
@@ -91,7 +92,7 @@ def transpose(op: ops.Transpose, node: Node) -> Call:
     return copy(first(node.outputs[0]), first(node.inputs[0]).then(order))
 
 
-def pad(op: ops.Pad, node: Node) -> Call:
+def pad(op: maps.Pad, node: Node) -> Call:
     """Around the spatial axes, which come between N and the channels."""
     x, out = last(node.inputs[0]), last(node.outputs[0])
     if op.mode == "constant":
@@ -101,7 +102,7 @@ def pad(op: ops.Pad, node: Node) -> Call:
     )
 
 
-def crop(op: ops.Crop, node: Node) -> Call:
+def crop(op: maps.Crop, node: Node) -> Call:
     """Without the borders of the spatial axes; a second operand gave its extents only."""
     x, out = node.inputs[0], node.outputs[0]
     starts = op.padding[: x.type.rank - 1]
@@ -109,7 +110,7 @@ def crop(op: ops.Crop, node: Node) -> Call:
     return copy(last(out), last(x).then(f"[:, {', '.join(parts)}]"))
 
 
-def concat(op: ops.Concat, node: Node) -> Call:
+def concat(op: pieces.Concat, node: Node) -> Call:
     """One after the other, in the order of the result's storage."""
     result = node.outputs[0]
     layout = layout_of(result.type)
@@ -120,7 +121,7 @@ def concat(op: ops.Concat, node: Node) -> Call:
     return Call("np.concatenate", (parts,), (stored(result),), spec)
 
 
-def split(op: ops.Split, node: Node) -> tuple[Call, ...]:
+def split(op: pieces.Split, node: Node) -> tuple[Call, ...]:
     """A copy for each piece."""
     x = node.inputs[0]
     axis = op.axis % x.type.rank
@@ -131,13 +132,13 @@ def split(op: ops.Split, node: Node) -> tuple[Call, ...]:
     )
 
 
-def slice_axis(op: ops.Slice, node: Node) -> Call:
+def slice_axis(op: pieces.Slice, node: Node) -> Call:
     """Every `step`-th element between two places."""
     x, out = node.inputs[0], node.outputs[0]
     return copy(first(out), first(x).then(along(op.axis % x.type.rank, f"{op.start}:{op.stop}:{op.step}")))
 
 
-def take(op: ops.Take, node: Node) -> Call:
+def take(op: pieces.Take, node: Node) -> Call:
     """One place of an axis."""
     x, out = node.inputs[0], node.outputs[0]
     return copy(first(out), first(x).then(along(op.axis % x.type.rank, str(op.index))))
@@ -148,7 +149,7 @@ def along(axis: int, part: str) -> str:
     return f"[{', '.join([':'] * (axis + 1) + [part])}]"
 
 
-def upsample(op: ops.Upsample, node: Node) -> Call:
+def upsample(op: maps.Upsample, node: Node) -> Call:
     """By indices, or by interpolation along one axis after the other."""
     x, out = last(node.inputs[0]), last(node.outputs[0])
     if op.mode == "nearest":
@@ -156,7 +157,7 @@ def upsample(op: ops.Upsample, node: Node) -> Call:
     return Call("upsample_linear", (x,), (out,), Corners(op.corners))
 
 
-def shuffle(op: ops.Shuffle, node: Node) -> Call:
+def shuffle(op: maps.Shuffle, node: Node) -> Call:
     """Channels as groups x members, read as members x groups."""
     x, out = node.inputs[0], node.outputs[0]
     channels, *spatial = x.type.shape
@@ -170,7 +171,7 @@ def shuffle(op: ops.Shuffle, node: Node) -> Call:
     return Call("copy_reshaped", (source,), (last(out),))
 
 
-def pixel_shuffle(op: ops.PixelShuffle, node: Node) -> Call:
+def pixel_shuffle(op: maps.PixelShuffle, node: Node) -> Call:
     """Channels c f f of H x W become rows H f and columns W f."""
     x, out = node.inputs[0], node.outputs[0]
     channels, height, width = out.type.shape

@@ -28,19 +28,9 @@ from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.site import site as site_of
 from netdsl.ir.graph import Value
 from netdsl.ops.conv import Conv
-from netdsl.ops.shape import (
-    Concat,
-    Crop,
-    Pad,
-    PixelShuffle,
-    Shuffle,
-    Slice,
-    Split,
-    Take,
-    Tokens,
-    Transpose,
-    Upsample,
-)
+from netdsl.ops.maps import Crop, Pad, PixelShuffle, Shuffle, Upsample
+from netdsl.ops.pieces import Concat, Slice, Split, Take
+from netdsl.ops.shape import Tokens, Transpose
 from netdsl.ops.style import Blur
 
 Texts = list[str]

@@ -22,7 +22,7 @@ from netdsl.codegen.triton.lowerings import (
 )
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
-from netdsl.ops import shape
+from netdsl.ops import maps, pieces, shape
 from netdsl.ops.activation import LogSoftmax, Softmax
 from netdsl.ops.attention import Attend
 from netdsl.ops.base import Op
@@ -78,15 +78,15 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Reshape: movement.reshape,
     shape.Transpose: movement.transpose,
     shape.Tokens: movement.tokens,
-    shape.Pad: movement.pad,
-    shape.Crop: movement.crop,
-    shape.Concat: movement.concat,
-    shape.Split: movement.split,
-    shape.Slice: movement.slice_axis,
-    shape.Take: movement.take,
-    shape.Upsample: movement.upsample,
-    shape.Shuffle: movement.shuffle,
-    shape.PixelShuffle: movement.pixel_shuffle,
+    maps.Pad: movement.pad,
+    maps.Crop: movement.crop,
+    pieces.Concat: movement.concat,
+    pieces.Split: movement.split,
+    pieces.Slice: movement.slice_axis,
+    pieces.Take: movement.take,
+    maps.Upsample: movement.upsample,
+    maps.Shuffle: movement.shuffle,
+    maps.PixelShuffle: movement.pixel_shuffle,
     shape.Relayout: movement.relayout,
 }
 

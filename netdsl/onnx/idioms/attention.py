@@ -20,7 +20,8 @@ from netdsl.ops.elementwise import Maximum, Scale
 from netdsl.ops.function import Select
 from netdsl.ops.linear import Fc, MatMul
 from netdsl.ops.noise import Dropout
-from netdsl.ops.shape import Flatten, Reshape, Slice, Split, Take, Tokens, Transpose
+from netdsl.ops.pieces import Slice, Split, Take
+from netdsl.ops.shape import Flatten, Reshape, Tokens, Transpose
 from netdsl.reference.interpret import REFERENCE
 from netdsl.tensor import DType
 

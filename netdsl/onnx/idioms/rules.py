@@ -23,12 +23,14 @@ from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.elementwise import Add, Div, Mul, Scale, Shift, Sub
 from netdsl.ops.function import Apply, Compare, Select
 from netdsl.ops.linear import Fc
+from netdsl.ops.maps import Crop, Pad, Upsample
 from netdsl.ops.noise import Dropout, DropPath
 from netdsl.ops.norm import GroupNorm, LayerNorm
+from netdsl.ops.pieces import Concat
 from netdsl.ops.pool import Pool
 from netdsl.ops.reduce import Mean
 from netdsl.ops.sequence import Position
-from netdsl.ops.shape import Concat, Crop, Pad, Reshape, Upsample
+from netdsl.ops.shape import Reshape
 
 SMALL = 1e-3
 """What is added to a divisor to keep it from 0 is at most this; more is arithmetic."""

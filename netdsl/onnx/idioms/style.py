@@ -13,7 +13,8 @@ from netdsl.ops.activation import Sqrt
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.elementwise import Div, Mul, Shift
 from netdsl.ops.linear import Fc
-from netdsl.ops.shape import Crop, Pad, Reshape
+from netdsl.ops.maps import Crop, Pad
+from netdsl.ops.shape import Reshape
 from netdsl.ops.style import Blur, ModConv
 
 LARGEST_SUM = 256

@@ -13,8 +13,9 @@ from netdsl.onnx.read.choice import gathered
 from netdsl.onnx.read.net import Net
 from netdsl.onnx.read.pieces import at_axis, taken
 from netdsl.onnx.read.values import BATCH, Array, Known, Unreadable, View, plain_view
+from netdsl.ops.maps import Upsample
+from netdsl.ops.pieces import Take
 from netdsl.ops.sequence import Embed
-from netdsl.ops.shape import Take, Upsample
 from netdsl.tensor import DType
 
 

@@ -14,8 +14,8 @@ from netdsl.onnx.read.functions import round_trip
 from netdsl.onnx.read.values import BATCH, Array, Known, Unreadable, View
 from netdsl.ops.choice import Nms
 from netdsl.ops.elementwise import Sub
+from netdsl.ops.pieces import Slice
 from netdsl.ops.reduce import Product
-from netdsl.ops.shape import Slice
 from netdsl.tensor import TensorType
 
 ONLY_NMS = "a loop is read only where it is how `nms` is written"

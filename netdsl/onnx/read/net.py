@@ -18,8 +18,9 @@ from netdsl.onnx.read.values import BATCH, Array, Axes, Axis, Extents, Known, Un
 from netdsl.ops.base import ZEROS, Op
 from netdsl.ops.each import Each
 from netdsl.ops.linear import Fc
+from netdsl.ops.maps import PixelShuffle, Shuffle
 from netdsl.ops.sequence import Embed
-from netdsl.ops.shape import Flatten, PixelShuffle, Reshape, Shuffle, Tokens, Transpose
+from netdsl.ops.shape import Flatten, Reshape, Tokens, Transpose
 
 WEIGHT = ".weight"
 

@@ -11,7 +11,7 @@ from netdsl.onnx.read.align import apart, arranged, together
 from netdsl.onnx.read.call import Call, axis_of, without_batch
 from netdsl.onnx.read.pieces import taken
 from netdsl.onnx.read.values import BATCH, View
-from netdsl.ops.shape import Crop, Pad
+from netdsl.ops.maps import Crop, Pad
 
 
 def pad(call: Call) -> View:

@@ -12,7 +12,8 @@ from netdsl.onnx.read.call import Call, Operand, as_view, axis_of, without_batch
 from netdsl.onnx.read.net import Net
 from netdsl.onnx.read.values import BATCH, Known, Regions, Unreadable, View, for_batches
 from netdsl.ops.base import Op
-from netdsl.ops.shape import Concat, Crop, Slice, Split
+from netdsl.ops.maps import Crop
+from netdsl.ops.pieces import Concat, Slice, Split
 
 PIECES = 64
 """Slices that a choice of elements is joined from; a choice of more is a product with a matrix of zeros and ones."""

@@ -17,8 +17,8 @@ from netdsl.ops.activation import Abs, Sqrt
 from netdsl.ops.conv import Conv, UpConv
 from netdsl.ops.elementwise import Add, Div, Mul
 from netdsl.ops.function import Power
+from netdsl.ops.maps import Pad
 from netdsl.ops.pool import Pool, Unpool
-from netdsl.ops.shape import Pad
 
 
 def _spatial(call: Call, view: View) -> Extents:

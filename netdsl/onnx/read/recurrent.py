@@ -10,8 +10,8 @@ import numpy as np
 from netdsl.ir.graph import Value
 from netdsl.onnx.read.call import Call
 from netdsl.onnx.read.values import BATCH, Array, Known, Unreadable, View
+from netdsl.ops.pieces import Concat
 from netdsl.ops.recurrent import Gru, Lstm, Recurrent
-from netdsl.ops.shape import Concat
 
 GATES = {Lstm: (0, 2, 3, 1), Gru: (1, 0, 2)}
 """Where our gates are among ONNX's: i f g o of i o f c, r z n of z r h."""

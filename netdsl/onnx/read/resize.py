@@ -12,7 +12,7 @@ from netdsl.onnx.read.align import join, times_matrix
 from netdsl.onnx.read.call import Call, axis_of
 from netdsl.onnx.read.values import BATCH, Array, Known, Unreadable, View
 from netdsl.ops.elementwise import Add
-from netdsl.ops.shape import Upsample
+from netdsl.ops.maps import Upsample
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from netdsl.onnx.write.site import Site
 from netdsl.ops import window
 from netdsl.ops.conv import Conv, UpConv
+from netdsl.ops.maps import Upsample
 from netdsl.ops.norm import LRN, BatchNorm, BatchNormScale, GroupNorm, LayerNorm
 from netdsl.ops.pool import AdaptivePool, Pool, Unpool
-from netdsl.ops.shape import Upsample
 
 
 def conv(op: Conv, at: Site, x: str, *weights: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from netdsl.onnx.write import attention as write_attention
 from netdsl.onnx.write import choice as write_choice
-from netdsl.onnx.write import maps
+from netdsl.onnx.write import maps as write_maps
 from netdsl.onnx.write import positions as write_positions
 from netdsl.onnx.write import recurrent as write_recurrent
 from netdsl.onnx.write import regions as write_regions
@@ -25,8 +25,10 @@ from netdsl.ops import (
     elementwise,
     function,
     linear,
+    maps,
     noise,
     norm,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -148,7 +150,7 @@ def tokens(op: shape.Tokens, at: Site, x: str) -> str:
     return at("Transpose", line, perm=(0, 2, 1))
 
 
-def pad(op: shape.Pad, at: Site, x: str) -> str:
+def pad(op: maps.Pad, at: Site, x: str) -> str:
     """Pad, which lists every axis."""
     rank = len(op.padding) // 2
     pads = at.ints("pads", (0, 0, *op.padding[:rank], 0, 0, *op.padding[rank:]))
@@ -157,14 +159,14 @@ def pad(op: shape.Pad, at: Site, x: str) -> str:
     return at("Pad", x, pads, mode="edge" if op.mode == "replicate" else "reflect")
 
 
-def crop(op: shape.Crop, at: Site, x: str, *like: str) -> str:
+def crop(op: maps.Crop, at: Site, x: str, *like: str) -> str:
     """Slice of the spatial axes."""
     rank, spatial = len(op.padding) // 2, at.types[0].shape[1:]
     stops = [length - cut for length, cut in zip(spatial, op.padding[rank:], strict=True)]
     return _sliced(at, x, op.padding[:rank], stops, range(2, 2 + rank))
 
 
-def slice_axis(op: shape.Slice, at: Site, x: str) -> str:
+def slice_axis(op: pieces.Slice, at: Site, x: str) -> str:
     """Slice."""
     return _sliced(at, x, [op.start], [op.stop], [op.axis + 1], [op.step] if op.step > 1 else [])
 
@@ -174,7 +176,7 @@ def _sliced(at: Site, x: str, starts: Any, stops: Any, axes: Any, steps: Any = (
     return at("Slice", x, at.ints("starts", starts), at.ints("stops", stops), at.ints("axes", axes), *more)
 
 
-def concat(op: shape.Concat, at: Site, *operands: str) -> str:
+def concat(op: pieces.Concat, at: Site, *operands: str) -> str:
     """Concat; what is the same for every sample is first repeated for each."""
     sampled = [x for x, type in zip(operands, at.types, strict=True) if type.batch]
     if sampled and len(sampled) < len(operands):
@@ -186,7 +188,7 @@ def concat(op: shape.Concat, at: Site, *operands: str) -> str:
     return at("Concat", *operands, axis=op.axis + 1)
 
 
-def split(op: shape.Split, at: Site, x: str) -> Written:
+def split(op: pieces.Split, at: Site, x: str) -> Written:
     """Split, with every size."""
     sizes = [result.shape[op.axis] for result in at.results]
     if len(sizes) == 1:
@@ -199,7 +201,7 @@ def rows(op: each.Each | each.Regroup, at: Site, x: str) -> str:
     return at("Reshape", x, at.ints("shape", (-1, *at.results[0].shape)))
 
 
-def shuffle(op: shape.Shuffle, at: Site, x: str) -> str:
+def shuffle(op: maps.Shuffle, at: Site, x: str) -> str:
     """The channels as a matrix, transposed."""
     channels, *rest = at.types[0].shape
     parts = at.reshape(x, op.groups, channels // op.groups, *rest)
@@ -220,21 +222,21 @@ def _plain(kind: str) -> Lowering:
 
 
 LOWERINGS: dict[type[Op], Lowering] = {
-    conv.Conv: maps.conv,
-    conv.UpConv: maps.upconv,
+    conv.Conv: write_maps.conv,
+    conv.UpConv: write_maps.upconv,
     linear.Fc: fc,
     linear.MatMul: matmul,
     sequence.Embed: lambda op, at, x, table: at("Gather", table, x, axis=0),
     sequence.Position: write_positions.position,
     sequence.SineTable: write_positions.sine_table,
-    pool.Pool: maps.pool,
-    pool.AdaptivePool: maps.adaptive_pool,
-    pool.Unpool: maps.unpool,
-    norm.BatchNorm: maps.batch_norm,
-    norm.BatchNormScale: maps.batch_norm_scale,
-    norm.LRN: maps.lrn,
-    norm.LayerNorm: maps.layer_norm,
-    norm.GroupNorm: maps.group_norm,
+    pool.Pool: write_maps.pool,
+    pool.AdaptivePool: write_maps.adaptive_pool,
+    pool.Unpool: write_maps.unpool,
+    norm.BatchNorm: write_maps.batch_norm,
+    norm.BatchNormScale: write_maps.batch_norm_scale,
+    norm.LRN: write_maps.lrn,
+    norm.LayerNorm: write_maps.layer_norm,
+    norm.GroupNorm: write_maps.group_norm,
     activation.Relu: _plain("Relu"),
     activation.Relu6: lambda op, at, x: _clip(0, 6, at, x),
     activation.LeakyRelu: lambda op, at, x: at("LeakyRelu", x, alpha=op.slope),
@@ -278,15 +280,15 @@ LOWERINGS: dict[type[Op], Lowering] = {
     shape.Reshape: lambda op, at, x: at.reshape(x, *op.to),
     shape.Transpose: lambda op, at, x: at("Transpose", x, perm=(0, *(axis + 1 for axis in op.order))),
     shape.Tokens: tokens,
-    shape.Pad: pad,
-    shape.Crop: crop,
-    shape.Concat: concat,
-    shape.Split: split,
-    shape.Slice: slice_axis,
-    shape.Take: lambda op, at, x: at("Gather", x, at.ints("index", op.index), axis=op.axis + 1),
-    shape.Upsample: maps.upsample,
-    shape.Shuffle: shuffle,
-    shape.PixelShuffle: lambda op, at, x: at("DepthToSpace", x, blocksize=op.factor, mode="CRD"),
+    maps.Pad: pad,
+    maps.Crop: crop,
+    pieces.Concat: concat,
+    pieces.Split: split,
+    pieces.Slice: slice_axis,
+    pieces.Take: lambda op, at, x: at("Gather", x, at.ints("index", op.index), axis=op.axis + 1),
+    maps.Upsample: write_maps.upsample,
+    maps.Shuffle: shuffle,
+    maps.PixelShuffle: lambda op, at, x: at("DepthToSpace", x, blocksize=op.factor, mode="CRD"),
     shape.Relayout: _plain("Identity"),
     attention.Attention: write_attention.attention,
     attention.Attend: write_attention.attend,
