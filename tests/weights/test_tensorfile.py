@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
-from pace import pace
+from pace import pace, within
 
 from netdsl import codes
 from netdsl.diagnostics import NetError
@@ -231,11 +230,9 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         paths += [tmp_path / "pipe", Path("/dev/zero")]
     for path in paths:
-        start = time.perf_counter()
-        with pytest.raises(NetError) as caught:
+        with within(1), pytest.raises(NetError) as caught:
             read(path)
         assert [d.code for d in caught.value.diagnostics] == [codes.CANNOT_READ]
-        assert time.perf_counter() - start < 1
 
 
 def test_an_existing_file_is_replaced_only_if_told_so(tmp_path: Path) -> None:
