@@ -40,7 +40,7 @@ OTHERWISE = {
     "ssd.net": "its last maps have a single position, of which a transposition moves nothing",
     "stylegan2.net": "`modconv nodemod` is a product and a convolution, and a weight of one element a factor",
     "swin.net": "windows are cut and put together by other reshapes; what is computed from weights alone is a weight",
-    "yolo3.net": "its anchors, which the text lists, are weights in the model",
+    "yolo3.net": "its anchors, which the text lists, are weights; two axes that move together are one",
 }
 """Examples that come back as other layers, which are the same in a canonical form, and why."""
 DOCUMENT = EXAMPLES.parent / "docs" / "onnx.md"

@@ -65,11 +65,25 @@ def test_whole_numbers_and_truth_values_are_checked_and_moved(interpreter: Inter
             interpreter.run(source, inputs, weights)
 
 
-def test_nan_is_above_infinity(interpreter: Interpreter) -> None:
+LINES = {
+    "edges": ((9,), 5, 0),
+    "all": ((17,), 17, 0),
+    "one": ((1,), 1, 0),
+    "blocks": ((300,), 70, 0),
+    "rows": ((5, 33), 3, 1),
+    "planes": ((33, 3, 5), 1, 0),
+}
+
+
+@pytest.mark.parametrize(("shape", "count", "axis"), LINES.values(), ids=LINES)
+def test_the_largest_at_the_edges(interpreter: Interpreter, shape: tuple[int, ...], count: int, axis: int) -> None:
+    """NaN before infinity, of equal ones the first, and no order between the zeros, whose signs stay."""
     builder = GraphBuilder("Best")
-    best, at = builder.node(TopK(5), (builder.input("x", TensorType((9,))),), name="topk")
+    best, at = builder.node(TopK(count, axis), (builder.input("x", TensorType(shape)),), name="topk")
     graph = builder.result("best", best).result("at", at).finish()
-    inputs = {"x": np.array([[1, np.inf, np.nan, -np.inf, np.nan, 0, np.inf, 2, 2]] * 2, np.float32)}
+    edges = np.array([1, np.inf, np.nan, -np.inf, -0.0, np.nan, 0, np.inf, 2, 2, 0, -0.0, -1, -np.inf], np.float32)
+    inputs = {"x": np.random.default_rng(0).choice(edges, (2, *shape))}
     found = interpreter.run(compile_graph(graph, DType.FLOAT32).source, inputs, {})
     for result, wanted in zip(found, interpret(graph, inputs, {}), strict=True):
         np.testing.assert_array_equal(result, wanted)
+        np.testing.assert_array_equal(np.signbit(result)[wanted == 0], np.signbit(wanted)[wanted == 0])

@@ -145,10 +145,6 @@ class Net:
         ends = tuple(extents[index] for index in order) == shape
         if whole is not None and extents != value.type.shape and not ends:
             return self.reshaped(self.one(Transpose(whole), value), shape)
-        apart = None if ends or extents == value.type.shape else _groups_in_memory(view.atoms, groups)
-        if apart is not None:  # its axes are cut apart at once, and none is put together afterwards
-            lying = self.reshaped(value, tuple(shape[place] for place in apart))
-            return self.one(Transpose(tuple(apart.index(place) for place in range(len(apart)))), lying)
         moved = self.one(Transpose(order), self.reshaped(value, extents))
         return self.reshaped(moved, shape)
 
@@ -211,14 +207,6 @@ def _order_of_axes(shape: Extents, atoms: Extents, order: Sequence[int]) -> tupl
     axes = [starts[atom] for atom in order if atom in starts]
     straight = [atom for axis in axes for atom in parts[axis]]
     return tuple(axes) if straight == list(order) and len(axes) == len(shape) else None
-
-
-def _groups_in_memory(atoms: Extents, groups: Sequence[Axis]) -> list[int] | None:
-    """The groups in the order in which they lie in memory, where each of them lies there as a whole."""
-    kept = [[atom for atom in group if atoms[atom] > 1] for group in groups]
-    order = sorted(range(len(groups)), key=lambda place: kept[place][0] if kept[place] else -1)
-    straight = [atom for place in order for atom in kept[place]]
-    return order if straight == sorted(straight) else None
 
 
 def _runs(atoms: Extents, order: Sequence[int]) -> list[tuple[int, ...]]:
