@@ -35,6 +35,13 @@ def read_input(path: str, wanted: TensorType) -> Array:
 
 
 def _npy(file: BinaryIO) -> Array:
+    start = file.read(6)
+    if len(start) == 6 and start != np.lib.format.MAGIC_PREFIX:
+        archive = start.startswith(b"PK\3\4")
+        raise ValueError(
+            f"it is no .npy file{', but an archive of several: save one array' if archive else ' and no .png'}"
+        )
+    file.seek(0)
     version = np.lib.format.read_magic(file)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
         version

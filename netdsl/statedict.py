@@ -2,8 +2,8 @@
 
 A module of the state dict is the entries that share all of their name but the last part (`layer1.0.bn1`); a layer of
 ours likewise. Where PyTorch numbers the layers of a recurrent module, each number and direction is a module of its own:
-`rnn.weight_ih_l1_reverse` is `weight_ih` of `rnn.l1_reverse`. The mapping is found in four steps, each verified, and
-every tensor is used exactly once:
+`rnn.weight_ih_l1_reverse` is `weight_ih` of `rnn.l1_reverse`. A tensor that a loop, or a list, numbers is a layer: the
+`gamma` of `gamma.1.0`. The mapping is found in four steps, each verified, and every tensor is used exactly once:
 
 1. modules that the caller placed;
 2. equal names with equal shapes;
@@ -36,6 +36,8 @@ COUNTER = "num_batches_tracked"
 
 _NUMBERED = re.compile(r"^(.*\.|)((?:weight|bias)_[ih]h)_(l\d+(?:_reverse)?)$")
 
+_INDICES = re.compile(r"(?:.*\.)?([^.]*[^.0-9][^.]*)(?:\.[0-9]+)+$")
+
 
 class Layer(NamedTuple):
     """The tensors of one layer or module, by the last parts of their names, without leading axes of one element.
@@ -61,16 +63,15 @@ def from_state_dict(
     Raises NetError: E0506 (layers without a counterpart), E0507 (several ways to match them).
     """
     modules = dict(match_layers(graph, state_dict, mapping))
-    tensors = {_apart(name): tensor for name, tensor in state_dict.items()}
+    tensors = {_parts(_apart(name)): tensor for name, tensor in state_dict.items()}
     weights = {}
     for parameter in graph.parameters:
-        layer, _, leaf = parameter.value.name.rpartition(".")
+        layer, leaf = _parts(parameter.value.name)
         if _is_listed(parameter, state_dict):
             numbers = np.array(parameter.init.numbers, np.float32)
             weights[parameter.value.name] = numbers.reshape(parameter.value.type.shape)
             continue
-        module = modules[layer]
-        tensor = tensors[f"{module}.{leaf}" if module else leaf]
+        tensor = tensors[modules[layer], leaf]
         plain = tensor.detach().float() if hasattr(tensor, "detach") else tensor  # NumPy has no bfloat16
         weights[parameter.value.name] = np.asarray(plain).astype(np.float32).reshape(parameter.value.type.shape)
     return weights
@@ -125,10 +126,19 @@ def _apart(name: str) -> str:
     return _NUMBERED.sub(r"\1\3.\2", name)
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """A tensor's layer, and its own name there; one that loops number is a layer: the `gamma` of `gamma.1.0`."""
+    numbered = _INDICES.match(name)
+    if numbered:
+        return name, numbered[1]
+    layer, _, leaf = name.rpartition(".")
+    return layer, leaf
+
+
 def _layers(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Layer]:
     groups: dict[str, list[tuple[str, Shape]]] = {}
     for name, shape in tensors:
-        layer, _, leaf = name.rpartition(".")
+        layer, leaf = _parts(name)
         if leaf != COUNTER:
             while len(shape) > 1 and shape[0] == 1:
                 shape = shape[1:]
@@ -181,6 +191,7 @@ def _reordered(left: list[Layer], right: list[Layer]) -> list[Layer]:
     if len(by_signature) < len(right):
         a, b = differ[0]
         message = f"the state dict has another order, and layers that only their order tells apart: at {a} it has {b}"
-        help = f'place the layers that stand elsewhere: `mapping={{"{a.name}": ...}}`'
+        option, argument = f"--place {shown(a.name)}=MODULE", f'mapping={{"{shown(a.name)}": "MODULE"}}'
+        help = f"place the layers that stand elsewhere: `{option}`, or in Python `{argument}`"
         raise NetError((Diagnostic(codes.AMBIGUOUS_LAYERS, message, help=help),))
     return [by_signature[layer.shapes] for layer in left]

@@ -41,6 +41,9 @@ STORED: dict[str, np.dtype[Any]] = {
 }
 """Element types by the format's names, as they lie in the file."""
 
+_ARCHIVE = b"PK\3\4"
+"""How a zip file begins: what `torch.save` and `numpy.savez` write."""
+
 
 class Entry(NamedTuple):
     """One tensor of a header: its bytes are `begin:end` of what follows the header."""
@@ -120,7 +123,11 @@ def _entries(file: BinaryIO, size: int, name: str, limits: Limits) -> list[Entry
     """The tensors of a file in the order of their bytes, which follow each other without gap or overlap to its end."""
     if size < 8:
         raise _error(f"{name} is not a safetensors file: it has {size} bytes, and the length of its header takes 8")
-    length = int.from_bytes(file.read(8), "little")
+    start = file.read(8)
+    if start.startswith(_ARCHIVE):
+        message = f"{name} is an archive, as `torch.save` writes, and not a safetensors file"
+        raise _error(message, help=f"`netdsl import {name} --into FILE.net -o W.safetensors` reads it")
+    length = int.from_bytes(start, "little")
     room = size - 8 - length
     if room < 0:
         raise _error(f"{name} ends early or is not a safetensors file: its header is to take {length} of {size} bytes")
@@ -195,5 +202,5 @@ def _naturals(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
-def _error(message: str, code: Code = codes.WEIGHT_FILE) -> NetError:
-    return NetError((Diagnostic(code, message),))
+def _error(message: str, code: Code = codes.WEIGHT_FILE, help: str | None = None) -> NetError:
+    return NetError((Diagnostic(code, message, help=help),))

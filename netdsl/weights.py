@@ -142,7 +142,9 @@ def _check_dtype(value: Value, array: Array, dtype: np.dtype[Any]) -> Iterator[D
     else:
         right, wanted = array.dtype.kind == "f" and np.can_cast(array.dtype, dtype), dtype.name
     if not right:
-        help = f"convert it: `.astype(numpy.{wanted})`"
+        scaled = value.type.dtype.is_float and array.dtype == np.uint8
+        pixels = " / 255` if pixels are to be from 0 to 1, as a picture's are" if scaled else "`"
+        help = f"convert it: `.astype(numpy.{wanted}){pixels}"
         yield Diagnostic(codes.INPUT_DTYPE, f"the input `{value.name}` holds {array.dtype}, not {wanted}", help=help)
 
 
@@ -157,7 +159,10 @@ def _check_indices(name: str, array: Array, limit: int | None) -> Iterator[Diagn
 
 def _misshapen(value: Value, shape: tuple[int, ...]) -> Diagnostic:
     message = f"the input `{value.name}` is {shape_text(shape)}; it must be {_wanted(value)}"
-    help = "add the axis of samples: `x[None]`" if shape == value.type.shape and value.type.batch == 1 else None
+    wanted = value.type.shape
+    help = "add the axis of samples: `x[None]`" if shape == wanted and value.type.batch == 1 else None
+    if len(shape) == 4 and len(wanted) == 3 and shape[1:] == (*wanted[1:], wanted[0]):
+        help = "channels come first: `x.transpose(0, 3, 1, 2)`"
     return Diagnostic(codes.INPUT_SHAPE, message, help=help)
 
 

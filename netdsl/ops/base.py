@@ -276,7 +276,9 @@ def require_float(inputs: Types) -> None:
 def require_rank(operand: TensorType, ranks: tuple[int, ...], what: str, index: int = 0) -> None:
     """Refuse an operand whose number of axes is not among `ranks`; `what` says what is expected."""
     if operand.rank not in ranks:
-        raise ShapeError(f"expects {what}, but it is {shape_text(operand.shape)}", index)
+        batch = max(ranks) == 3 and operand.rank == 4 and operand.shape[0] == 1
+        help = f"the batch is implied: write {shape_text(operand.shape[1:])}" if batch else None
+        raise ShapeError(f"expects {what}, but it is {shape_text(operand.shape)}", index, help)
 
 
 def per_axis(values: tuple[int, ...], rank: int, what: str) -> tuple[int, ...]:

@@ -1,10 +1,14 @@
 """Wrong weights and inputs: one error that lists all of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import netdsl
 from netdsl import codes
 from netdsl.analysis.vocabulary import index_limits
+from netdsl.arrayfile import read_input
 from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.ir.build import GraphBuilder
 from netdsl.ir.graph import Graph
@@ -147,3 +151,33 @@ def test_an_index_that_nobody_checked_makes_nan() -> None:
     wide, narrow, _ = interpret(sentences(), given, weights)
     assert np.isnan(wide[0, :, :, 0]).tolist() == [[False, False], [False, False], [True, False], [False, False]]
     assert np.isnan(narrow[0, :, 0]).tolist() == [False, False, False, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("array", "message", "help"),
+    [
+        (np.zeros((2, 8, 9, 3), np.float32), "2x8x9x3", "`x.transpose(0, 3, 1, 2)`"),
+        (np.zeros((2, 3, 8, 9), np.uint8), "uint8, not float32", "/ 255`"),
+        (np.zeros((2, 3, 8, 9), np.int64), "int64, not float32", "`.astype(numpy.float32)`"),
+    ],
+)
+def test_pictures_as_other_libraries_have_them(tmp_path: Path, array: np.ndarray, message: str, help: str) -> None:
+    path = tmp_path / "n.net"
+    path.write_text("net N {\n input x: 3x8x9\n conv 2 k1\n}")
+    net = netdsl.load(path)
+    with pytest.raises(NetError) as caught:
+        net.run(array, net.init_weights())
+    (mistake,) = caught.value.diagnostics
+    assert message in mistake.message
+    assert help in str(mistake.help)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [("x.npz", b"PK\3\4" + bytes(99), "an archive of several"), ("x.jpg", b"\xff\xd8\xff" + bytes(99), "and no .png")],
+)
+def test_files_that_are_no_npy(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(NetError, match=message):
+        read_input(str(path), TensorType((3, 8, 9)))

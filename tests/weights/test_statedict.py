@@ -74,7 +74,9 @@ def test_a_changed_order_with_a_choice_is_refused_until_it_is_made() -> None:
     assert {d.code for d in caught.value.diagnostics} == {codes.AMBIGUOUS_LAYERS}
     (diagnostic,) = caught.value.diagnostics
     assert "at `u.conv` (weight 4x4x1x1) it has `downsample.0` (weight 16x4x1x1)" in diagnostic.message
-    assert diagnostic.help == 'place the layers that stand elsewhere: `mapping={"u.conv": ...}`'
+    assert diagnostic.help == (
+        'place the layers that stand elsewhere: `--place u.conv=MODULE`, or in Python `mapping={"u.conv": "MODULE"}`'
+    )
     with pytest.raises(NetError):
         match_layers(graph_of(OURS), state, {"u.conv4": "downsample.0"})
     table = dict(match_layers(graph_of(OURS), state, {"u.conv4": "downsample.0", "u.bn4": "downsample.1"}))
@@ -124,6 +126,21 @@ def test_half_precision_and_parameters_of_a_module_are_taken() -> None:
     weights = from_state_dict(graph_of([("fc.weight", (2, 3)), ("fc.bias", (2,))]), linear.state_dict())
     assert all(array.dtype == np.float32 for array in weights.values())
     np.testing.assert_array_equal(weights["fc.weight"], linear.weight.detach().float().numpy())
+
+
+def test_a_weight_that_loops_number_is_a_layer() -> None:
+    """LayerScale in nested loops, as ConvNeXt has it, of blocks that hold nothing else themselves."""
+    ours = [("gamma.0.0", (4, 1, 1)), ("gamma.1.0", (8, 1, 1)), ("gamma.1.1", (8, 1, 1)), ("fc.weight", (2, 8))]
+    theirs = [("m.2.gamma", (4, 1, 1)), ("m.5.gamma", (8, 1, 1)), ("m.6.gamma", (8, 1, 1)), ("fc.weight", (2, 8))]
+    pairs = [("gamma.0.0", "m.2"), ("gamma.1.0", "m.5"), ("gamma.1.1", "m.6"), ("fc", "fc")]
+    assert match_layers(graph_of(ours), state_of(theirs)) == tuple(pairs)
+    swapped = {"gamma.1.0": "m.6", "gamma.1.1": "m.5"}
+    weights = from_state_dict(graph_of(ours), state_of(theirs), swapped)
+    assert [array.flat[0] for array in weights.values()] == [0, 2, 1, 3]
+    listed = state_of([(f"scales.{name.partition('.')[2]}", shape) for name, shape in ours[:3]])  # nn.ParameterList
+    with pytest.raises(NetError):  # called otherwise
+        match_layers(graph_of(ours[:3]), listed)
+    assert from_state_dict(graph_of(ours), state_of(ours)).keys() == dict(ours).keys()
 
 
 def test_numbers_and_directions_of_a_recurrent_module_are_modules() -> None:

@@ -103,6 +103,7 @@ LIES = {
     "body_missing": (HONEST[:-24], "ends early"),
     "longer_than_it_says": (HONEST + b"\0", "bytes that no tensor owns"),
     "header_of_2^63": (b"\0\0\0\0\0\0\0\x80" + HONEST[8:], "ends early or is not a safetensors file"),
+    "torch_archive": (b"PK\3\4" + HONEST, "as `torch.save` writes"),
     "not_json": (file_of(b"{'w': 1}"), "not valid JSON"),
     "not_utf8": (file_of(b'{"\xff": 1}'), "not valid JSON"),
     "nan": (file_of(b'{"w": NaN}'), "not valid JSON"),
