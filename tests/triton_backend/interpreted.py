@@ -72,11 +72,15 @@ class SmallTiling(DefaultTiling):
 
 
 class Interpreter:
-    """The process in which modules run; started when first asked, closed with `close`."""
+    """The process in which modules run; started when first asked, closed with `close`.
+
+    kernels  names of those that the last module launched.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
+        self.kernels: set[str] = set()
 
     def run(
         self,
@@ -89,7 +93,7 @@ class Interpreter:
         """The results of a module, as NumPy arrays, with the kernels and tiles of a kind of GPU."""
         path = str(self.folder / "outputs")
         request = {"inputs": self._saved("inputs", inputs), "outputs": path, "calibrate": calibrate}
-        self._ask({**self._files(source, weights), **request}, target)
+        self.kernels = set(self._ask({**self._files(source, weights), **request}, target)["kernels"])
         results = load_file(path)
         return tuple(results[f"y{index}"] for index in range(len(results)))
 

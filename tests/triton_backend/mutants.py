@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -43,7 +43,7 @@ class Finder:
             assert line.isascii(), "columns count bytes"
             self.starts.append(self.starts[-1] + len(line))
 
-    def mutants(self, names: set[str]) -> Iterator[Mutant]:
+    def mutants(self, names: Iterable[str]) -> Iterator[Mutant]:
         """Of these kernels: loads and stores without their mask, masks without a term, comparisons that always hold."""
         functions = {
             node.name: node
@@ -76,7 +76,7 @@ class Finder:
                     guards = (named[name] for name in ("mask", "other") if name in named)
                     yield "no mask", *((*self._span(guard), "None") for guard in guards)
                 if "other" in named:
-                    poison = {"0": "1", "1": "0", 'float("inf")': 'float("-inf")'}
+                    poison = {"0": "1", "1": "0", "0.0": 'float("nan")', 'float("inf")': 'float("-inf")'}
                     other = poison.get(self._text(named["other"]), 'float("inf")')
                     yield f"other={other}", (*self._span(named["other"]), other)
             elif isinstance(node, ast.Call) and self._text(node.func) == "tl.where" and not orders(node.args[0]):
