@@ -190,7 +190,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         ),
     ),
     "conv_implicit_gemm": (
-        Case(tail(Conv(9, (2,), padding=(1,)), shape=(9, 2, 2))),
+        Case(tail(Conv(9, (2,), padding=(1,)), shape=(17, 2, 2))),
         layer(Conv(9, (3,), padding=(1,)), (5, 4, 3), tiling=Deep()),
         Case(tail(UpConv(17, (2, 1), (2, 1)), shape=(17, 3, 3)), n=2),
     ),
