@@ -88,6 +88,7 @@ def choose_net(program: Program, request: Request) -> ast.Definition:
 
 def read_program(file: str, report: Report, limits: Limits) -> Program:
     """Read and parse a file and all that it uses. Raises NetError with every mistake of every file."""
+    _refuse_others(file)
     root = _parse(file, _called(file), report, limits)
     used: dict[str, ast.File] = {}
     folder = os.path.dirname(file) if file != files.STDIN else ""
@@ -107,6 +108,20 @@ def read_program(file: str, report: Report, limits: Limits) -> Program:
     report.raise_if_errors()
     assert root is not None
     return Program(root, used)
+
+
+def _refuse_others(file: str) -> None:
+    """Refuse models and weights, which other commands and options take, by the endings of their names."""
+    ending = os.path.splitext(file)[1].lower()
+    model, weights = ending in (".onnx", ".pt2"), ending in (".safetensors", ".pth", ".pt")
+    if (model or weights) and os.path.isfile(file):
+        help = (
+            f"`netdsl import {file} -o OUT.net` makes a program of it"
+            if model
+            else "name the program that they are for"
+        )
+        what = "a model of another library" if model else "weights"
+        raise files.refuse(codes.CANNOT_READ, f"cannot read {file}: it holds {what}, and no program", help)
 
 
 def _called(file: str) -> str:

@@ -392,6 +392,17 @@ def test_compile_dumps_the_graph_after_every_pass(netdsl: Run, folder: Path) -> 
     assert "E0610" in netdsl("compile", "tiny.net", "--dump", "dump").err
 
 
+@pytest.mark.parametrize(
+    ("name", "help"), [("m.onnx", "`netdsl import m.onnx -o OUT.net`"), ("w.pth", "name the program"), ("w.onnx", None)]
+)
+def test_models_and_weights_are_no_programs(netdsl: Run, folder: Path, name: str, help: str | None) -> None:
+    if help:
+        (folder / name).write_bytes(bytes(range(200)))
+    found = netdsl("summary", name)
+    assert (found.status, found.out) == (1, "")
+    assert (f"{help}" in found.err) if help else ("no such file" in found.err)
+
+
 def test_init_and_run(netdsl: Run, folder: Path) -> None:
     assert netdsl("init", "tiny.net", "-o", "a.safetensors").status == 0
     assert netdsl("init", "tiny.net", "-o", "b.safetensors", "--seed", "1").status == 0
