@@ -4,8 +4,10 @@
     python benchmarks/gpu.py build/gpu-bench [--out benchmarks/results] [--minutes 9] [--only ResNet50] [--all]
 
 The second needs the folder, torch, triton and safetensors, not netdsl. It begins with what matters most and writes each
-line of its table as it is measured; started again, it goes on where it stopped. `--all` adds PyTorch's other
-configurations to the strongest three. Before anything is timed, every contender is compared with PyTorch in exact
+line of its table as it is measured; started again, it goes on where it stopped. Each net is measured beside CUDA graphs
+of cuDNN's kernels first, which takes seconds, then once more with torch.compile as well, for at most `--seconds` a row:
+what compiles longer costs no other result. `--all` adds PyTorch's other configurations. Of lines for one row the last
+counts. Before anything is timed, every contender is compared with PyTorch in exact
 float32; one that is wrong is reported, and no longer counts. `gpu_plot.py` draws the results.
 
 Every contender holds four batches of random data and passes over them in turn. All take part in every round, in an
@@ -15,9 +17,12 @@ order that turns, so that a disturbance meets all. One more column has the secon
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,7 +33,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from gpu_contenders import DTYPES, STRONGEST, Pass, Prepare, baselines, generated, with_usual_norms
+from gpu_contenders import DTYPES, GRAPHS, STRONGEST, Pass, Prepare, baselines, generated, with_usual_norms
 
 Row = dict[str, Any]
 
@@ -40,18 +45,22 @@ ROUNDS = 25
 FLUSH_BYTES = 256 << 20
 """More than any GPU's second-level cache."""
 OURS = "netdsl"
+PEERS = {"graphs": GRAPHS, "strongest": STRONGEST, "all": ()}
+"""Whom a row has beside ours; all where none is named."""
 
 
-def rows(nets: list[str]) -> Iterator[tuple[str, str, int]]:
-    """What is measured, the most important first: net, element type, batch."""
+def rows(nets: list[str], everyone: bool) -> Iterator[tuple[str, str, int, str]]:
+    """What is measured, the most important first: net, element type, batch, beside whom (a key of PEERS)."""
     first = [net for net in ("ResNet50", "VGG16") if net in nets]
     others = [net for net in nets if net not in first]
-    yield from ((net, "float16", batch) for net in first for batch in (1, 8, 32, 128))
-    yield from ((net, "float16", batch) for net in others for batch in (1, 8, 32, 128))
-    yield from ((net, dtype, batch) for dtype in ("bfloat16", "tf32") for net in (*first, *others) for batch in (1, 32))
+    groups = [("float16", first, (1, 8, 32, 128)), ("float16", others, (1, 8, 32, 128))]
+    groups += [(dtype, [*first, *others], (1, 32)) for dtype in ("bfloat16", "tf32")]
+    for dtype, members, batches in groups:
+        for peers in ("all",) if everyone else ("graphs", "strongest"):
+            yield from ((net, dtype, batch, peers) for net in members for batch in batches)
 
 
-def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool, rounds: int) -> Row:
+def measure(folder: Path, net: str, dtype: str, batch: int, peers: str, rounds: int) -> Row:
     """One line of the table."""
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
@@ -63,7 +72,7 @@ def measure(folder: Path, net: str, dtype: str, batch: int, everyone: bool, roun
     wanted = exact(model, inputs[0])
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
     makers = {OURS: lambda: generated(module, model.state_dict())}
-    makers |= {name: make for name, make in baselines(model, dtype).items() if everyone or name in STRONGEST}
+    makers |= {name: make for name, make in baselines(model, dtype).items() if name in (PEERS[peers] or (name,))}
     passes: dict[str, list[Pass]] = {}
     found: dict[str, Row] = {}
     for name, make in makers.items():
@@ -200,17 +209,19 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--seconds", type=float, default=120, help="of one row, at most (120)")
     parser.add_argument("--only", default="", help="nets, with commas between them")
     parser.add_argument("--all", action="store_true", help="all of PyTorch's configurations")
     parser.add_argument("--batch", type=int, nargs="+", default=[], help="these batches alone")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of each row ({ROUNDS})")
-    parser.add_argument("--one", nargs=3, metavar=("NET", "DTYPE", "BATCH"), help="measure one row and print it")
+    one_row = ("NET", "DTYPE", "BATCH", "PEERS")
+    parser.add_argument("--one", nargs=4, metavar=one_row, help="measure one row and print it")
     options = parser.parse_args()
     if options.one:
-        net, dtype, batch = options.one
+        net, dtype, batch, peers = options.one
         assert dtype in DTYPES
         with torch.inference_mode():
-            print(json.dumps(measure(options.folder, net, dtype, int(batch), options.all, options.rounds)))
+            print(json.dumps(measure(options.folder, net, dtype, int(batch), peers, options.rounds)))
         return 0
     end = time.monotonic() + 60 * options.minutes
     device = torch.cuda.get_device_name()
@@ -222,17 +233,18 @@ def main() -> int:
         about = {"device": device, "torch": torch.__version__, "triton": triton.__version__}
         path.write_text(json.dumps(about) + "\n", encoding="utf-8")
     done = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()[1:]]
-    there = {(row["net"], row["dtype"], row["batch"], row["all"]) for row in done if "failed" not in row}
+    there = {(row["net"], row["dtype"], row["batch"], row["peers"]) for row in done if "failed" not in row}
     predicted = json.loads((options.folder / "predicted.json").read_text(encoding="utf-8"))
     limit = {name: {"limit_ms": times["limit_ms"]} for name, times in predicted.items()}
     nets = [item.stem.removesuffix("_torch") for item in sorted(options.folder.glob("*_torch.py"))]
     nets = [net for net in nets if not options.only or net in options.only.split(",")]
-    for net, dtype, batch in rows(nets):
+    for net, dtype, batch, peers in rows(nets, options.all):
         left = end - time.monotonic()
         wanted = batch in (options.batch or [batch]) and (options.folder / f"{net}_{dtype}.py").exists()
-        if not wanted or (net, dtype, batch, options.all) in there or left < 20:
+        if not wanted or (net, dtype, batch, peers) in there or left < 20:
             continue
-        row = {"net": net, "dtype": dtype, "batch": batch, "all": options.all} | one(options, net, dtype, batch, left)
+        row = {"net": net, "dtype": dtype, "batch": batch, "peers": peers}
+        row |= one(options, row, min(left, options.seconds))
         row |= limit.get(f"{net} {dtype} {batch}", {})
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -240,27 +252,30 @@ def main() -> int:
     return 0
 
 
-def one(options: argparse.Namespace, net: str, dtype: str, batch: int, seconds: float) -> Row:
+def one(options: argparse.Namespace, row: Row, seconds: float) -> Row:
     """One row, measured in a process of its own, so that what fails there ends there."""
     command = [
         sys.executable,
         __file__,
         str(options.folder),
         "--one",
-        net,
-        dtype,
-        str(batch),
+        *map(str, row.values()),
         "--rounds",
         str(options.rounds),
     ]
-    command += ["--all"] if options.all else []
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"not done in the {seconds:.0f} s that were left"}
-    if result.returncode:
-        return {"failed": (result.stderr.strip().splitlines() or ["no message"])[-1][:300]}
-    found: Row = json.loads(result.stdout.strip().splitlines()[-1])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as child:
+        try:
+            shown, problems = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"not done in {seconds:.0f} s"}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # with the processes in which torch.compile tries kernels
+    if child.returncode:
+        return {"failed": (problems.strip().splitlines() or ["no message"])[-1][:300]}
+    lines = [line for line in shown.splitlines() if line.startswith('{"net"')]
+    found: Row = json.loads(lines[-1]) if lines else {"failed": "it printed no row"}
     return found
 
 

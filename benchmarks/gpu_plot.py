@@ -64,7 +64,8 @@ def plot(rows: list[dict[str, Any]], title: str) -> str:
 
 def main(path: Path) -> None:
     """Write the picture beside the results."""
-    about, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    about, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    rows = list({(row["net"], row["dtype"], row["batch"]): row for row in lines if bars(row)}.values())
     title = f"{about['device']}, PyTorch {about['torch']}, Triton {about['triton']}: milliseconds of a pass"
     path.with_suffix(".svg").write_text(plot(rows, title), encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Generated modules on a GPU. Needs what `generate.py` wrote, torch, triton and safetensors; neither netdsl nor pytest:
 
-python tests/gpu/checks.py build/gpu
+python tests/gpu/checks.py build/gpu [MINUTES]
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from torch_nets import in_order, mini, resnet50, shaken, vgg16
 TOLERANCE = {"float32": 5e-6, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1.6e-2}
 """Largest difference over the largest element, for one layer."""
 NETWORK_TOLERANCE = {"float32": 2e-5, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 8e-2}
+LATE = "no time was left"
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {"mini": mini, "resnet50": resnet50, "vgg16": vgg16}
 
 
@@ -78,23 +79,31 @@ def check_network(folder: Path, name: str) -> None:
     one, four = model.capture(1), model.capture(4)
     for captured, part in ((one, x[:1]), (four, x[1:5]), (one, x[7:8])):
         assert torch.equal(captured(part), model(part)), f"{name}: the captured pass differs"
-    alone = [model(part) for part in x[: count - 1].split(4)]
-    torch.cuda.synchronize()
-    found: list[Any] = [None] * len(alone)
+    parts = x[: count - 1].split(4)
+    alone = [model(part) for part in parts]
+    # The model, two captured passes, and one that two threads share.
+    for calls in ([model] * len(parts), [four, model.capture(4)], [four, four]):
+        for found, expected in zip(at_once(calls, parts, repeats), alone, strict=False):
+            assert torch.equal(found, expected), f"{name}: threads or streams disturb each other"
+
+
+def at_once(calls: Sequence[Callable[[Any], Any]], parts: Sequence[Any], repeats: int) -> list[Any]:
+    """What each call makes of its part, the last of some times, all at once: in threads and on streams of their own."""
+    found: list[Any] = [None] * len(calls)
 
     def work(index: int) -> None:
         with torch.cuda.stream(torch.cuda.Stream()):
             for _ in range(repeats):
-                found[index] = model(x[4 * index : 4 * index + 4])
+                found[index] = calls[index](parts[index])
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(alone))]
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(calls))]
+    torch.cuda.synchronize()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     torch.cuda.synchronize()
-    for index, result in enumerate(alone):
-        assert torch.equal(found[index], result), f"{name}: streams disturb each other"
+    return found
 
 
 def difference(found: Any, wanted: Any) -> float:
@@ -131,22 +140,42 @@ def outcome(folder: Path, name: str) -> str:
     return ""
 
 
-def outcomes(folder: Path, names: list[str]) -> Iterator[tuple[str, str]]:
-    """What came of each case. Compiling takes longest, on the CPU: several processes share the GPU."""
-    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
-        yield from zip(names, pool.map(partial(outcome, folder), names), strict=True)
+def outcomes(folder: Path, names: list[str], processes: int, end: float) -> Iterator[tuple[str, str]]:
+    """What came of each case, as it is done. Compiling takes longest, on the CPU: several processes share the GPU."""
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    running = {pool.submit(outcome, folder, name): name for name in names}
+    try:
+        for done in as_completed(running, max(end - time.monotonic(), 0)):
+            yield running[done], repr(done.exception()) if done.exception() else done.result()
+    except TimeoutError:
+        for unfinished, name in running.items():
+            if not unfinished.done():
+                yield name, LATE
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in active_children():
+            worker.terminate()
 
 
 def main() -> int:
-    """All cases; the failures last."""
-    folder = Path(sys.argv[1])
-    failures = []
-    for name, text in outcomes(folder, cases(folder)):
+    """All cases, networks first; the failures last. One that leaves the GPU in disorder fails those after it as well:
+    what failed is tried once more, each in a process of its own."""
+    folder, minutes = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 9.0
+    end = time.monotonic() + 60 * minutes
+    names = sorted(cases(folder), key=lambda name: not name.startswith("net_"))
+    failures: dict[str, str] = {}
+    for name, text in outcomes(folder, names, 8, end):
         print(f"{'FAILED' if text else 'ok':6} {name}", flush=True)
         if text:
-            failures.append(f"{name}: {text.strip().splitlines()[-1]}")
-    print(f"{len(failures)} failed on {torch.cuda.get_device_name()}", *failures, sep="\n")
-    return 1 if failures else 0
+            failures[name] = text
+    for name in failures:
+        ((_, text),) = outcomes(folder, [name], 1, end)
+        if text != LATE:
+            failures[name] = text
+            print(f"{'FAILED' if text else 'ok':6} {name}, alone", flush=True)
+    left = [f"{name}: {text.strip().splitlines()[-1]}" for name, text in failures.items() if text]
+    print(f"{len(left)} failed on {torch.cuda.get_device_name()}", *left, sep="\n")
+    return 1 if left else 0
 
 
 if __name__ == "__main__":

@@ -143,6 +143,9 @@ class Stream:
     def wait_stream(self, other: Stream) -> None:
         assert isinstance(other, Stream)
 
+    def wait_event(self, event: Event) -> None:
+        assert isinstance(event, Event)
+
     def synchronize(self) -> None:
         pass
 
