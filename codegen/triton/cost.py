@@ -20,8 +20,8 @@ A convolution that is pooled in its tile computes the pixels at the tile's edges
 maxima alone; they are sorted out by way of shared memory.
 
 A chain of two products reads and writes nothing in between; its second one has a step for each `n` of its columns.
-`wait` is what a step of one program takes at least, `latency / (stages - 1)` or its arithmetic. Everything else is
-limited by memory, by ordinary arithmetic, or by latency.
+`wait` is what a step of one program takes at least, `latency / (stages - 1)`, its arithmetic, or to fetch its bytes.
+Everything else is limited by memory, by ordinary arithmetic, or by latency.
 
 A depthwise convolution reads its windows through the first-level cache, at the rate of shared memory; what a tile sees
 comes from L2 once. Where a product follows in the same kernel, each step of `k` channels waits for its own windows.
@@ -51,8 +51,12 @@ from netdsl.codegen.triton.work import (
 )
 from netdsl.tensor import DType
 
+LONGEST = 256
+"""Elements along a side of a box (CUDA driver API, cuTensorMapEncodeTiled)."""
 SHARED_RATE = 128
 """Bytes a cycle that an SM reads from shared memory."""
+PORT = 64
+"""Bytes a cycle that an SM takes from L2, or gives."""
 REGISTERS = 65536
 """Registers of an SM."""
 DRAIN = 0.4
@@ -176,7 +180,7 @@ def _separable(work: Separable, tile: Tile, device: Device, batch: int) -> Estim
     result = samples * prod(first.out) * second.columns * size
     moved = (1 + second.reads) * result
     fetched = (seen(first, tile.box) + tile.n) * tile.k * size
-    drain = DRAIN + (1 + second.reads) * tile.m * tile.n * size / (64 * device.clock)
+    drain = DRAIN + (1 + second.reads) * tile.m * tile.n * size / (PORT * device.clock)
     rounds = ceil(busiest / separable_resident(work, tile))
     return _slowest(device, {
         "tensor": busiest * steps * tensor,
@@ -223,10 +227,11 @@ def _product(work: Product, tile: Tile, device: Device, batch: int, pooled: int 
     shared = tile.k * size * _shared_reads(tile, bool(tile.box)) / SHARED_RATE / device.clock
     result = samples * work.result / pooled
     sums = 2 * programs * tile.m * tile.n * 4 if tile.split > 1 else 0
-    wait = max(tensor, shared, device.latency / max(tile.stages - 1, 1))
-    drain = DRAIN + (1 + work.reads) * tile.m * tile.n * (work.kept or work.dtype).size / (64 * device.clock)
+    fetch = 0 if work.near else (tile.m + tile.n) * tile.k * size / (PORT * device.clock)
+    wait = max(tensor, shared, fetch, device.latency / max(tile.stages - 1, 1))
+    drain = DRAIN + (1 + work.reads) * tile.m * tile.n * (work.kept or work.dtype).size / (PORT * device.clock)
     if tile.split > 1:
-        drain += device.latency + tile.split * tile.m * tile.n * 4 / (64 * device.clock)
+        drain += device.latency + tile.split * tile.m * tile.n * 4 / (PORT * device.clock)
     rounds = ceil(busiest / resident(tile, work.dtype, device))
     anew = tile.m * tile.k * steps
     fetched = tile.n * tile.k * steps + (min(anew, work.near.elements(1, tile.m)) if work.near else anew)
@@ -316,11 +321,13 @@ def _chain(work: Chain, tile: Tile, device: Device, batch: int) -> Estimate:
     ]
     steps = [count for count, _, _ in parts]
     ahead = (tile.stages - 1, 1)
-    waits = [max(tensor[i], shared[i], device.latency / ahead[i]) for i in (0, 1)]
+    steps_bytes = ((tile.m + work.hidden) * tile.k * size, tile.n * work.hidden * size)
+    fetch = [count / (PORT * device.clock) for count in steps_bytes]
+    waits = [max(tensor[i], shared[i], fetch[i], device.latency / ahead[i]) for i in (0, 1)]
     result = samples * second.result
     fetched = size * (steps[0] * (tile.m + work.hidden) * tile.k + second.columns * work.hidden)
     moved = (1 + second.reads) * result
-    drain = DRAIN + (1 + second.reads) * tile.m * second.columns * size / (64 * device.clock)
+    drain = DRAIN + (1 + second.reads) * tile.m * second.columns * size / (PORT * device.clock)
     rounds = ceil(busiest / chain_resident(work, tile, device))
     weights = first.weights + second.weights
     times = {
@@ -372,12 +379,12 @@ def resident(tile: Tile, dtype: DType, device: Device) -> int:
 
 
 @cache
-def best_box(samples: int, height: int, width: int, m: int) -> tuple[int, int, int]:
+def best_box(samples: int, height: int, width: int, m: int, most: int) -> tuple[int, int, int]:
     """Samples x height x width of m pixels, so that few boxes cover the maps; of equals, the one nearest a cube.
 
-    A quarter of the samples at most: other batches are to waste little too.
+    `most` samples, and what the copy engine takes along a side.
     """
     extents = [1 << i for i in range(m.bit_length())]
     boxes = [(m // (h * w), h, w) for h, w in combinations(extents, extents) if h * w <= m]
-    few = [box for box in boxes if box[0] <= max(samples // 4, 1)]
+    few = [box for box in boxes if box[0] <= most and max(box) <= LONGEST]
     return min(few, key=lambda box: (ceil(samples / box[0]) * ceil(height / box[1]) * ceil(width / box[2]), sum(box)))

@@ -16,7 +16,7 @@ from functools import lru_cache
 from math import ceil, prod
 from typing import Protocol
 
-from netdsl.codegen.triton.cost import best_box, chain_bytes, predict, row_tiles, seen, stage_bytes
+from netdsl.codegen.triton.cost import LONGEST, best_box, chain_bytes, predict, row_tiles, seen, stage_bytes
 from netdsl.codegen.triton.devices import DEVICES, Device
 from netdsl.codegen.triton.work import (
     Chain,
@@ -34,7 +34,9 @@ from netdsl.codegen.triton.work import (
 from netdsl.tensor import DType
 
 BATCHES = (1, 8, 32, 128)
-"""Samples for which tiles are chosen; each goes for all batches up to the next."""
+"""Samples for which tiles are chosen; each goes for all batches up to the next, but for its boxes (`_spans`)."""
+MOST_STAGES = 8
+"""Steps of a pipeline: as many of the smallest boxes, 10 KiB, as an SM can take from L2 while one is awaited."""
 MOST_PROGRAMS = 512
 """Programs of a split product: more of them need no split.
 
@@ -127,36 +129,47 @@ def pair_tables(pair: Pair) -> Tables:
 
 def _pair_tiles(pair: Pair, device: Device) -> Tiles:
     found: list[tuple[int, Tile | None]] = []
+    boxed = not isinstance(pair, Headed) and not (isinstance(pair, Pooled) and pair.first.near)
     for batch in BATCHES:
-        best = min(_paired(pair, device, batch), key=lambda tile: predict(pair, tile, device, batch).time, default=None)
-        if best and predict(pair, best, device, batch).time >= apart(pair, device, batch):
-            best = None
-        if not found or best != found[-1][1]:
-            found.append((batch * max(pair.samples, 1), best))
+        for least, most in _spans(batch * max(pair.samples, 1), boxed):
+            tiles = _paired(pair, device, batch, most)
+            best = min(tiles, key=lambda tile: predict(pair, tile, device, batch).time, default=None)
+            if best and predict(pair, best, device, batch).time >= apart(pair, device, batch, least):
+                best = None
+            if not found or best != found[-1][1]:
+                found.append((least, best))
     return tuple(found)
 
 
-def _paired(pair: Pair, device: Device, batch: int) -> Iterator[Tile]:
+def _spans(samples: int, boxed: bool) -> Iterator[tuple[int, int]]:
+    """From so many samples on, boxes of at most so many: of all at first, then of few, which other batches fill too."""
+    yield samples, samples
+    if boxed and samples > 1:
+        yield samples + 1, max(samples // 4, 1)
+
+
+def _paired(pair: Pair, device: Device, batch: int, most: int) -> Iterator[Tile]:
     if isinstance(pair, Separable):
-        return _separated(pair, device, batch)
+        return _separated(pair, device, batch, most)
     if isinstance(pair, Headed):
         # 64 rows are the least of a wgmma; on others large tiles leave no registers for a shallow step's addresses.
         tiles = _pointed(replace(pair.second, boxes=""), device, batch)
         fits = (lambda t: t.m >= 64) if device.target == 90 else (lambda t: t.m * t.n < 64 * 128 or t.k > 32)
         return filter(fits, tiles)
     if isinstance(pair, Pooled):
-        return _pooled(pair, device) if pair.first.near else _pooled_boxes(pair.first, device, batch)
-    return _chained(pair, device, batch) if isinstance(pair, Chain) else candidates(pair.product, device, batch)
+        return _pooled(pair, device) if pair.first.near else _pooled_boxes(pair.first, device, batch, most)
+    if isinstance(pair, Chain):
+        return _chained(pair, device, batch, most)
+    return candidates(pair.product, device, batch, most)
 
 
-def apart(pair: Pair, device: Device, batch: int) -> float:
-    """Predicted microseconds of a kernel for each layer."""
-    return sum(_alone(part, device, batch) for part in (pair.first, pair.second))
+def apart(pair: Pair, device: Device, batch: int, least: int) -> float:
+    """Predicted microseconds of a kernel for each layer, with the tiles for `least` samples."""
+    return sum(_alone(part, device, batch, least) for part in (pair.first, pair.second))
 
 
-def _alone(part: Product | Depthwise | Traffic, device: Device, batch: int) -> float:
-    samples = batch * max(part.samples, 1)
-    tile = tile_for(dict(tables(part))[device.target], samples) if isinstance(part, Product) else None
+def _alone(part: Product | Depthwise | Traffic, device: Device, batch: int, least: int) -> float:
+    tile = tile_for(dict(tables(part))[device.target], least) if isinstance(part, Product) else None
     return predict(part, tile, device, batch).time
 
 
@@ -184,16 +197,16 @@ def _pooled(pooled: Pooled, device: Device) -> Iterator[Tile]:
                 yield tile
 
 
-def _pooled_boxes(product: Product, device: Device, batch: int) -> Iterator[Tile]:
+def _pooled_boxes(product: Product, device: Device, batch: int, most: int) -> Iterator[Tile]:
     """Boxes of whole windows of 2 x 2 pixels, which share no depth."""
     return (
         tile
-        for tile in _boxed(product, device, batch)
+        for tile in _boxed(product, device, batch, most)
         if tile.split == 1 and tile.m >= 64 and all(side % 2 == 0 for side in tile.box[1:])
     )
 
 
-def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:
+def _chained(chain: Chain, device: Device, batch: int, most: int) -> Iterator[Tile]:
     """Tiles of chains. All columns of the first product are in a tile: it is multiplied by them as it is."""
     first = chain.first
     k = _box_depth(first)
@@ -208,7 +221,7 @@ def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:
             if (n > 64 and n >= 2 * chain.second.columns) or m * widest > 256 * 128:
                 continue
             warps = 8 if m * widest > 64 * 128 else 4
-            tile = Tile(m, n, k, warps, 2, 1, best_box(samples, height, width, m))
+            tile = Tile(m, n, k, warps, 2, 1, best_box(samples, height, width, m, most))
             for stages in (3, 4, 5):
                 staged = replace(tile, stages=max(min(stages, steps), 2))
                 if chain_bytes(chain, staged) <= device.shared - 4096:
@@ -218,17 +231,19 @@ def _chained(chain: Chain, device: Device, batch: int) -> Iterator[Tile]:
 def _tiles(product: Product, device: Device) -> Tiles:
     found: list[tuple[int, Tile]] = []
     for batch in BATCHES if product.samples else (1,):
-        best = min(candidates(product, device, batch), key=lambda tile: predict(product, tile, device, batch).time)
-        if not found or best != found[-1][1]:
-            found.append((batch * max(product.samples, 1), best))
+        for least, most in _spans(batch * max(product.samples, 1), product.boxes == "windows" and device.target == 90):
+            tiles = candidates(product, device, batch, most)
+            best = min(tiles, key=lambda tile: predict(product, tile, device, batch).time)
+            if not found or best != found[-1][1]:
+                found.append((least, best))
     return tuple(found)
 
 
-def candidates(product: Product, device: Device, batch: int) -> Iterator[Tile]:
-    """The tiles that are known to compile well for a device, as far as they fit a product."""
+def candidates(product: Product, device: Device, batch: int, most: int) -> Iterator[Tile]:
+    """The tiles that are known to compile well for a device, as far as they fit a product; boxes of `most` samples."""
     boxed = device.target == 90 and product.boxes and product.dtype is not DType.FLOAT32
     samples = max(product.samples, 1) * (batch if product.samples else 1)
-    for tile in (_boxed if boxed else _pointed)(product, device, batch):
+    for tile in _boxed(product, device, batch, most) if boxed else _pointed(product, device, batch):
         all_steps = product.taps * ceil(product.depth / tile.k)
         programs = row_tiles(product, tile, samples) * ceil(product.columns / tile.n) * product.groups
         for split in (1, 2, 4, 8, 16):
@@ -267,34 +282,34 @@ def _pointed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
             yield Tile(m, n, min(k, 32) if m > 64 and product.taps > 1 and device.target < 90 else k)
 
 
-def _boxed(product: Product, device: Device, batch: int) -> Iterator[Tile]:
+def _boxed(product: Product, device: Device, batch: int, most: int) -> Iterator[Tile]:
     """Tiles of kernels that fetch boxes (TMA). Weights are the left operand: their 64 rows are the least of a wgmma."""
     samples = max(product.samples, 1) * batch
     k = _box_depth(product)
     rows = samples * prod(product.out)
-    for m in (16, 32, 64, 128, 256):
-        if m >= 2 * power_above(rows) and m > 16:
+    for m in (16, 32, 64, 128, 256, 512):
+        if (m >= 2 * power_above(rows) and m > 16) or (m > LONGEST and product.boxes == "rows"):
             continue
+        box = _box(product, samples, m, most)
         for n in (64, 128, 256):
             if (n > 64 and n >= 2 * product.columns) or m * n > 256 * 128:
                 continue
-            warps = 8 if m * n > 64 * 128 else 4
-            tile = Tile(m, n, k, warps, 2, 1, _box(product, samples, m))
-            # Two blocks in an SM where that leaves three stages, else one.
+            tile = Tile(m, n, k, 8 if m * n > 64 * 128 else 4, 2, 1, box)
+            # Two blocks in an SM where that leaves three stages; or one with as many as there is room for.
             per_stage = stage_bytes(tile, product.dtype)
-            room = device.shared // 2 - 4096
-            stages = room // per_stage if room >= 3 * per_stage else (device.shared - 4096) // per_stage
-            yield replace(tile, stages=min(stages, 5))
+            one, two = ((device.shared // blocks - 4096) // per_stage for blocks in (1, 2))
+            for stages in sorted({min(one, MOST_STAGES), min(two if two >= 3 else one, MOST_STAGES)}):
+                yield replace(tile, stages=stages)
 
 
-def _box(product: Product, samples: int, m: int) -> tuple[int, ...]:
+def _box(product: Product, samples: int, m: int, most: int) -> tuple[int, ...]:
     """What a tile of m rows fetches whole."""
     height, width = product.out
     if product.boxes == "rows":
         return (m,)
-    return (
-        best_box(1, samples * height, width, m)[1:] if product.boxes == "lines" else best_box(samples, height, width, m)
-    )
+    if product.boxes == "lines":
+        return best_box(1, samples * height, width, m, 1)[1:]
+    return best_box(samples, height, width, m, most)
 
 
 def _box_depth(product: Product) -> int:
@@ -310,14 +325,14 @@ def _least_depth(product: Product) -> int:
     return 32 if product.dtype is DType.FLOAT8 else 16
 
 
-def _separated(pair: Separable, device: Device, batch: int) -> Iterator[Tile]:
+def _separated(pair: Separable, device: Device, batch: int, most: int) -> Iterator[Tile]:
     """Tiles of a depthwise convolution and a product on its result: of equals, the box that sees least of the map.
 
     A thread reads 16 bytes at a time from each of two rows. Of few pixels weights are the left operand, as in boxes.
     """
     samples = max(pair.samples, 1) * batch
     wide = prod(pair.first.kernel) > 9
-    most = 8192 if device.target == 90 else 2048 if wide else 4096
+    sums = 8192 if device.target == 90 else 2048 if wide else 4096
     for m in (64, 128) if pair.dtype is DType.FLOAT32 else (16, 32, 64, 128):
         elements = 4096 // pair.dtype.size
         if device.target < 90 and (m < 64 or wide):
@@ -325,16 +340,16 @@ def _separated(pair: Separable, device: Device, batch: int) -> Iterator[Tile]:
         k = max(elements // m, 16)
         widest = power_above(max(pair.second.columns, 64 if m < 64 else 16))
         for n in sorted({min(widest, 64), min(widest, 128)}):
-            if m * n <= most:
-                yield Tile(m, n, k, 4, 1, 1, halo_box(pair.first, samples, m))
+            if m * n <= sums:
+                yield Tile(m, n, k, 4, 1, 1, halo_box(pair.first, samples, m, most))
 
 
-def halo_box(work: Depthwise, samples: int, m: int) -> tuple[int, int, int]:
+def halo_box(work: Depthwise, samples: int, m: int, most: int) -> tuple[int, int, int]:
     """Samples x height x width of m pixels, so that few pixels of the map are fetched for all boxes; rows in pairs."""
     height, width = work.out
     extents = [1 << i for i in range(m.bit_length())]
     boxes = [(m // (h * w), h, w) for h in extents[1:] for w in extents if h * w <= m]
-    few = [box for box in boxes if box[0] <= max(samples // 4, 1)]
+    few = [box for box in boxes if box[0] <= most]
     return min(
         few, key=lambda box: ceil(samples / box[0]) * ceil(height / box[1]) * ceil(width / box[2]) * seen(work, box)
     )

@@ -22,7 +22,7 @@ FORMAT = "netdsl tuned tiles 2"
 ABOUT = ("net", "dtype", "device", "torch", "triton")
 ENTRY = ("shape", "samples", "tile", "before_us", "after_us")
 SIZES = frozenset(1 << i for i in range(9))
-"""What rows, columns and depth of a tile may be: powers of two, 256 at most."""
+"""What rows, columns and depth of a tile may be, and sides of a box: powers of two, 256 at most."""
 SPLITS = frozenset(1 << i for i in range(5))
 """How many programs may share a depth, as the module's own search has it."""
 MOST_SUMS = 256 * 128
@@ -138,7 +138,7 @@ def _possible(work: Product | Pair, tile: Tile, device: Device) -> bool:
         return _possible_pooled(work, tile, device)
     product = work.first if isinstance(work, Chain | Pooled) else work.product if isinstance(work, Sum) else work
     boxes = {"": 0, "rows": 1, "lines": 2, "windows": 3}[product.boxes if device.target == 90 else ""]
-    if not SIZES.issuperset((tile.m, tile.n, tile.k, *tile.box)) or min(tile.m, tile.n, tile.k) < 16:
+    if not SIZES.issuperset((*(tile.box or (tile.m,)), tile.n, tile.k)) or min(tile.m, tile.n, tile.k) < 16:
         return False
     if tile.split not in SPLITS or tile.m * tile.n > MOST_SUMS:
         return False

@@ -69,7 +69,7 @@ def test_limits_are_what_they_must_be() -> None:
 def test_candidates_fit_the_hardware(name: str, device: Device) -> None:
     product = PRODUCTS[name]
     for batch in BATCHES:
-        found = list(candidates(product, device, batch))
+        found = [tile for most in (1, batch) for tile in candidates(product, device, batch, most)]
         assert found
         assert chosen(product, device, batch).box == () or device.target == 90
         for tile in found:
@@ -80,13 +80,23 @@ def test_candidates_fit_the_hardware(name: str, device: Device) -> None:
             assert len(tile.box) == 0 or (tile.n >= 64 and max(tile.box) <= 256)
 
 
-def test_boxes_cover_maps_with_little_waste() -> None:
+@pytest.mark.parametrize("most", [1, 4])
+def test_boxes_cover_maps_with_little_waste(most: int) -> None:
     for samples, extent, m in ((128, 14, 128), (128, 28, 128), (32, 56, 256), (1, 7, 64), (8, 7, 64)):
-        b, h, w = best_box(samples, extent, extent, m)
+        b, h, w = best_box(samples, extent, extent, m, max(samples // most, 1))
         assert b * h * w == m
-        assert b <= max(samples // 4, 1)
+        assert b <= max(samples // most, 1)
         covered = ceil(samples / b) * ceil(extent / h) * ceil(extent / w) * m
         assert covered <= 1.31 * samples * extent * extent
+    assert best_box(32, 14, 14, 128, 32) == (32, 2, 2), "nothing is wasted"
+    assert best_box(512, 1, 1, 512, 512) == (256, 1, 2), "sides of 256 at most"
+
+
+def test_boxes_of_all_samples_are_for_that_batch_alone() -> None:
+    table = dict(tables(STAGE_3))[90]
+    held = {least: tile.box[0] for least, tile in table}
+    assert held[32] > 8 >= held[33]
+    assert all(samples <= least // 4 or least in BATCHES for least, samples in held.items())
 
 
 @pytest.mark.parametrize(

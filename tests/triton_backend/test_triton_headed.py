@@ -123,7 +123,7 @@ def test_a_head_is_chosen_where_the_model_expects_a_gain() -> None:
                 if tile:
                     moved = batch * (size + 784 * columns) * 2
                     found = predict(pair, tile, device, batch).time
-                    assert device.launch + moved / device.memory < found < apart(pair, device, batch)
+                    assert device.launch + moved / device.memory < found < apart(pair, device, batch, batch)
 
 
 def test_densenets_norms_are_heads() -> None:

@@ -137,7 +137,7 @@ def test_the_pair_is_chosen_where_the_model_expects_a_gain() -> None:
                     device = DEVICES[target]
                     found = predict(pair, tile, device, batch)
                     moved = batch * (pair.first.source + 56 * 56 * 24) * 2
-                    assert device.launch + moved / device.memory < found.time < apart(pair, device, batch)
+                    assert device.launch + moved / device.memory < found.time < apart(pair, device, batch, batch)
 
 
 def test_no_prediction_of_a_depthwise_kernel_is_below_what_the_hardware_needs() -> None:
@@ -150,9 +150,9 @@ def test_no_prediction_of_a_depthwise_kernel_is_below_what_the_hardware_needs() 
 
 def test_boxes_see_little_of_the_map() -> None:
     first = work(96, 56, 1, 24).first
-    assert halo_box(first, 128, 64) == (1, 8, 8)
+    assert halo_box(first, 128, 64, 32) == (1, 8, 8)
     assert seen(first, (1, 8, 8)) == 100
-    assert halo_box(replace(first, out=(7, 7)), 128, 64) == (1, 8, 8)
+    assert halo_box(replace(first, out=(7, 7)), 128, 64, 32) == (1, 8, 8)
 
 
 def test_mobilenets_pairs_are_found() -> None:

@@ -159,4 +159,4 @@ def test_a_stem_is_one_kernel_where_the_model_expects_a_gain() -> None:
             found = predict(stem, tile, device, batch)
             moved = batch * (first.source + 64 * 56 * 56) * 2 / device.memory
             arithmetic = batch * first.macs / (device.processors * device.macs[HALF] * device.clock)
-            assert device.launch + max(moved, arithmetic) < found.time < apart(stem, device, batch)
+            assert device.launch + max(moved, arithmetic) < found.time < apart(stem, device, batch, batch)
