@@ -3,6 +3,7 @@
 What does not pay is left out: stages in chunks of images whose maps stay in the second-level cache. Were all their
 traffic as fast as that cache, of 60 MB, a pass of ResNet-50, VGG-16 or U-Net over 32 or 128 samples in float16 on an
 H200 would take 0.6% less at best, launches included: large layers wait for that cache already, small ones for latency.
+And a chain of three, the next block's first 1x1 on a chain's tile, would take 1.3 to 1.7% off ResNet-50 at every batch.
 
 Nothing is tried at run time. A matrix kernel gets, for each kind of GPU, a short list: from so many samples on, this
 tile. Everything else in the backend takes what it is given here.
