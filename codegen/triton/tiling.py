@@ -130,23 +130,27 @@ def pair_tables(pair: Pair) -> Tables:
 
 def _pair_tiles(pair: Pair, device: Device) -> Tiles:
     found: list[tuple[int, Tile | None]] = []
-    boxed = not isinstance(pair, Headed) and not (isinstance(pair, Pooled) and pair.first.near)
     for batch in BATCHES:
-        for least, most in _spans(batch * max(pair.samples, 1), boxed):
+        for least, most in _spans(batch * max(pair.samples, 1)):
             tiles = _paired(pair, device, batch, most)
             best = min(tiles, key=lambda tile: predict(pair, tile, device, batch).time, default=None)
             if best and predict(pair, best, device, batch).time >= apart(pair, device, batch, least):
                 best = None
             if not found or best != found[-1][1]:
                 found.append((least, best))
+            if best and not _holds_most(best, least):
+                break
     return tuple(found)
 
 
-def _spans(samples: int, boxed: bool) -> Iterator[tuple[int, int]]:
+def _spans(samples: int) -> tuple[tuple[int, int], ...]:
     """From so many samples on, boxes of at most so many: of all at first, then of few, which other batches fill too."""
-    yield samples, samples
-    if boxed and samples > 1:
-        yield samples + 1, max(samples // 4, 1)
+    return ((samples, samples), (samples + 1, max(samples // 4, 1)))
+
+
+def _holds_most(tile: Tile, samples: int) -> bool:
+    """Whether boxes hold more than a quarter of the samples: other batches would leave much of them empty."""
+    return len(tile.box) == 3 and tile.box[0] > max(samples // 4, 1)
 
 
 def _paired(pair: Pair, device: Device, batch: int, most: int) -> Iterator[Tile]:
@@ -232,11 +236,13 @@ def _chained(chain: Chain, device: Device, batch: int, most: int) -> Iterator[Ti
 def _tiles(product: Product, device: Device) -> Tiles:
     found: list[tuple[int, Tile]] = []
     for batch in BATCHES if product.samples else (1,):
-        for least, most in _spans(batch * max(product.samples, 1), product.boxes == "windows" and device.target == 90):
+        for least, most in _spans(batch * max(product.samples, 1)):
             tiles = candidates(product, device, batch, most)
             best = min(tiles, key=lambda tile: predict(product, tile, device, batch).time)
             if not found or best != found[-1][1]:
                 found.append((least, best))
+            if not _holds_most(best, least):
+                break
     return tuple(found)
 
 
@@ -247,13 +253,16 @@ def candidates(product: Product, device: Device, batch: int, most: int) -> Itera
     for tile in _boxed(product, device, batch, most) if boxed else _pointed(product, device, batch):
         all_steps = product.taps * ceil(product.depth / tile.k)
         programs = row_tiles(product, tile, samples) * ceil(product.columns / tile.n) * product.groups
+        alone = (device.shared - 4096) // stage_bytes(tile, product.dtype)
         for split in (1, 2, 4, 8, 16):
             steps = ceil(all_steps / split)
             # Four warps with 128 x 128 sums have no registers left to add up other parts.
             full = not boxed and tile.m * tile.n > 128 * 64
             if split > 1 and (steps < 2 or full or programs * split > MOST_PROGRAMS):
                 break
-            stages = max(min(tile.stages, steps), 2) if boxed else tile.stages
+            # A block that is alone in its SM has all of the shared memory.
+            stages = alone if programs * split <= device.processors else tile.stages
+            stages = max(min(stages, steps, MOST_STAGES), 2) if boxed else tile.stages
             yield Tile(tile.m, tile.n, tile.k, tile.warps, stages, split, tile.box)
 
 
@@ -296,11 +305,9 @@ def _boxed(product: Product, device: Device, batch: int, most: int) -> Iterator[
             if (n > 64 and n >= 2 * product.columns) or m * n > 256 * 128:
                 continue
             tile = Tile(m, n, k, 8 if m * n > 64 * 128 else 4, 2, 1, box)
-            # Two blocks in an SM where that leaves three stages; or one with as many as there is room for.
-            per_stage = stage_bytes(tile, product.dtype)
-            one, two = ((device.shared // blocks - 4096) // per_stage for blocks in (1, 2))
-            for stages in sorted({min(one, MOST_STAGES), min(two if two >= 3 else one, MOST_STAGES)}):
-                yield replace(tile, stages=stages)
+            # Two blocks in an SM where that leaves three stages, else one.
+            one, two = ((device.shared // blocks - 4096) // stage_bytes(tile, product.dtype) for blocks in (1, 2))
+            yield replace(tile, stages=min(two if two >= 3 else one, MOST_STAGES))
 
 
 def _box(product: Product, samples: int, m: int, most: int) -> tuple[int, ...]:
