@@ -301,8 +301,10 @@ def _boxed(product: Product, device: Device, batch: int, most: int) -> Iterator[
         if (m >= 2 * power_above(rows) and m > 16) or (m > LONGEST and product.boxes == "rows"):
             continue
         box = _box(product, samples, m, most)
+        # A thread holds 128 sums of 256 x 128: a crowded tail would have to put some of them away.
+        largest = 128 * 128 if product.crowded else 256 * 128
         for n in (64, 128, 256):
-            if (n > 64 and n >= 2 * product.columns) or m * n > 256 * 128:
+            if (n > 64 and n >= 2 * product.columns) or m * n > largest:
                 continue
             tile = Tile(m, n, k, 8 if m * n > 64 * 128 else 4, 2, 1, box)
             # Two blocks in an SM where that leaves three stages, else one.

@@ -62,6 +62,7 @@ class Product:
                 them) or "windows"; `even`: at stride 2.
     near        windows of few channels, of which a step of the depth spans several places.
     kept        element type of the result, and of what the tail reads of its size, where it is not `dtype`.
+    crowded     the tail holds many values of each element at once.
     """
 
     samples: int
@@ -78,6 +79,7 @@ class Product:
     even: bool = False
     near: Near | None = None
     kept: DType | None = None
+    crowded: bool = False
 
     @property
     def result(self) -> int:

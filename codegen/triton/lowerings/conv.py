@@ -19,7 +19,7 @@ from netdsl.codegen.triton.lowerings.spatial import (
     times,
     two,
 )
-from netdsl.codegen.triton.lowerings.tma import BOX, fits, maps, operands, tail, twin, windows_fit
+from netdsl.codegen.triton.lowerings.tma import BOX, crowded, fits, maps, operands, tail, twin, windows_fit
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.work import Depthwise, Near, Product
@@ -117,7 +117,7 @@ def implicit(
         site.result.type.batch, out, columns, depth * taps if packed else depth, 1 if packed else taps,
         x.c * min(x.h, out[0] * kernel[0]) * min(x.w, out[1] * kernel[1]), once,
         planner.stored(site.operands[0]), maps(body), groups, "windows" if boxed else "", stride == (2, 2),
-        Near(x.c, kernel, stride) if packed else None, kept(planner, site),
+        Near(x.c, kernel, stride) if packed else None, kept(planner, site), crowded(site),
     )  # fmt: skip
     constants = {
         "C": depth, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,

@@ -8,7 +8,7 @@ from math import prod
 from netdsl.codegen.triton.index import atom, decompose
 from netdsl.codegen.triton.kernels import Call, GemmKernel
 from netdsl.codegen.triton.lowerings.spatial import COLUMN, ROW, Tiled, times
-from netdsl.codegen.triton.lowerings.tma import fits, maps, operands, tail, twin
+from netdsl.codegen.triton.lowerings.tma import crowded, fits, maps, operands, tail, twin
 from netdsl.codegen.triton.place import Coordinate, Place
 from netdsl.codegen.triton.planner import Argument, Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
@@ -60,6 +60,7 @@ def product(planner: Planner, site: Site, form: str, rows: int, depth: int, colu
     work = Product(
         site.result.type.batch, (1, rows), columns, depth, 1, rows * depth, columns * depth,
         planner.stored(site.operands[0]), maps(body), boxes="rows" if boxed else "", kept=kept(planner, site),
+        crowded=crowded(site),
     )  # fmt: skip
     constants = {"N": columns, "K": depth, "XM": depth, "XK": 1, "WN": matrix_width(depth), "WK": 1, "YM": columns}
     count = times(rows, site.result.type)

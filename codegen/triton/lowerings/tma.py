@@ -17,6 +17,7 @@ from netdsl.codegen.triton.place import Body, Place
 from netdsl.codegen.triton.planner import Planner
 from netdsl.codegen.triton.site import Site
 from netdsl.ir.graph import Value
+from netdsl.ops.activation import Gelu
 from netdsl.tensor import DType
 
 ALIGNMENT = 16
@@ -76,6 +77,11 @@ def tail(site: Site, body: Body) -> BodyText:
 def operands(body: Body) -> list[Value]:
     """What a tail reads: first the vectors, then the maps."""
     return sorted(body.parameters, key=lambda value: body.place.is_map(value.type))
+
+
+def crowded(site: Site) -> bool:
+    """Whether the tail holds many values of each element at once, as the error function does."""
+    return any(isinstance(node.op, Gelu) for node in site.tail)
 
 
 def maps(body: Body) -> int:
