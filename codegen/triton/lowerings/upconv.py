@@ -10,7 +10,7 @@ from netdsl.codegen.triton.kernels import Call, ConvKernel
 from netdsl.codegen.triton.lowerings.conv import Windows, biased, implicit
 from netdsl.codegen.triton.lowerings.gemm import TAKEN, entering, kept, matrix_width
 from netdsl.codegen.triton.lowerings.spatial import feature_map, pixel_place, sides, times, two
-from netdsl.codegen.triton.lowerings.tma import fits, maps, operands, tail, twin
+from netdsl.codegen.triton.lowerings.tma import crowded, fits, maps, operands, tail, twin
 from netdsl.codegen.triton.planner import Packed, Planner, kernel_stem
 from netdsl.codegen.triton.site import Site
 from netdsl.codegen.triton.work import Product
@@ -61,6 +61,7 @@ def _at_once(planner: Planner, site: Site) -> None:
     work = Product(
         site.result.type.batch, (x.h, x.w), y.c, x.c, 1, x.c * x.h * x.w, site.weights[0].type.size,
         planner.stored(site.operands[0]), maps(body), prod(taps), "lines" if boxed else "", kept=kept(planner, site),
+        crowded=crowded(site),
     )  # fmt: skip
     constants = {
         "C": x.c, "H": x.h, "W": x.w, "XN": x.sn, "XC": x.sc, "XH": x.sh, "XW": x.sw,
